@@ -1,0 +1,1 @@
+//! Walking and hashing file trees.

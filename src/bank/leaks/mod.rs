@@ -1,0 +1,1 @@
+//! The texts of a bank that are scanned for leaks.

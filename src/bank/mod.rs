@@ -1,0 +1,5 @@
+//! Effects on the parts of a bank: its SQLite files, its file trees, its texts.
+
+pub mod files;
+pub mod leaks;
+pub mod sqlite;

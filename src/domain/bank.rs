@@ -1,0 +1,102 @@
+use serde::{Deserialize, Serialize};
+
+/// Which dialect of API and schema a bank speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Flavor {
+    /// OpenMemory, the app around mem0.
+    #[default]
+    OpenMemory,
+    /// The mem0 REST server.
+    Mem0Server,
+}
+
+/// A file or folder within a volume, which is named and never resolved here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathInVolume {
+    /// The volume's name, one of [`Bank::volumes`].
+    pub volume: String,
+    /// Relative, without `..`.
+    pub path: String,
+}
+
+/// The SQL database of a bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SqlDatabase {
+    /// A SQLite file.
+    Sqlite(PathInVolume),
+    /// A PostgreSQL server; measured by a later version.
+    Postgres,
+}
+
+/// mem0's own SQLite history, whatever the database.
+pub type History = PathInVolume;
+
+/// The vector store of a bank; measured by a later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum VectorStore {
+    Qdrant,
+    Pgvector,
+}
+
+/// Which changes of a file tree are expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mutable {
+    /// None at all.
+    #[default]
+    Never,
+    /// New files, and files grown over an unchanged beginning.
+    Append,
+    /// Any; only silent changes (same size and time) are damage.
+    Always,
+}
+
+/// A tree of files under a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileTree {
+    /// Its name within the bank.
+    pub name: String,
+    /// Where it is.
+    #[serde(flatten)]
+    pub root: PathInVolume,
+    /// What may change.
+    pub mutable: Mutable,
+}
+
+/// The parts of one bank, as a run needs them: names only; where a volume is mounted and a secret lies
+/// is an argument of the runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bank {
+    /// The MemoryBank's name.
+    pub name: String,
+    /// Its dialect.
+    pub flavor: Flavor,
+    /// Its SQL database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<SqlDatabase>,
+    /// mem0's history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// Its vector store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_store: Option<VectorStore>,
+    /// Whether it declares an HTTP API.
+    #[serde(default)]
+    pub has_api: bool,
+    /// The names of its volumes.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+    /// Trees under a manifest.
+    #[serde(default)]
+    pub files: Vec<FileTree>,
+    /// Names of backup sets that other tools made; judged by a later version.
+    #[serde(default)]
+    pub backups: Vec<FileTree>,
+    /// The Compose file that runs the bank, where it declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<PathInVolume>,
+}

@@ -1,0 +1,30 @@
+//! The vocabulary that every floor above speaks: plain data, no effects.
+//!
+//! Nothing here knows Kubernetes, a database, a clock or a network. Everything that crosses a floor
+//! (a run to execute, its report, what was found) is one of these types.
+
+mod bank;
+mod check;
+mod corruption;
+mod digest;
+mod facts;
+mod finding;
+mod level;
+mod outcome;
+mod run;
+mod sample;
+mod severity;
+mod task;
+
+pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, SqlDatabase, VectorStore};
+pub use check::{Check, Verdict};
+pub use corruption::{CorruptionEvent, CorruptionType};
+pub use digest::{Digest, ParseDigestError};
+pub use facts::{BankFacts, CorruptionSummary, FindingSummary, Measurement};
+pub use finding::{Finding, FindingState, SecurityEventType};
+pub use level::Level;
+pub use outcome::{Outcome, Reason};
+pub use run::{Output, RunReport, RunSpec, ScopeReport, TaskReport};
+pub use sample::Sample;
+pub use severity::Severity;
+pub use task::{AuditScope, IntegrityScope, Task, TaskKind, Work};

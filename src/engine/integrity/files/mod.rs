@@ -1,0 +1,1 @@
+//! Manifests, Merkle roots and the differences between two states of a file tree.

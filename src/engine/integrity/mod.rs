@@ -1,0 +1,4 @@
+//! What makes stored data intact: judgements over bytes and rows that others read.
+
+pub mod files;
+pub mod sqlite;

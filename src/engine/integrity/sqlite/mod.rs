@@ -1,0 +1,1 @@
+//! SQLite file format and OpenMemory invariants.

@@ -1,0 +1,5 @@
+//! Pure logic: no clock, no network, no file. Time and bytes come in as arguments.
+
+pub mod audit;
+pub mod integrity;
+pub mod schedule;

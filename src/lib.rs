@@ -1,0 +1,16 @@
+//! The guardian of AI-memory stores: it checks, audits and alerts, on Kubernetes or beside Docker Compose.
+//!
+//! The floors, from the ground up; a module imports only from floors below it (`tests/floors.rs`):
+//! [`domain`] vocabulary, [`engine`] pure logic, [`resources`] custom resources and [`plan`] over them,
+//! [`bank`] and [`store`] effects, [`runner`] executes, [`local`] and [`server`] front ends, [`cli`].
+
+pub mod bank;
+pub mod cli;
+pub mod domain;
+pub mod engine;
+pub mod local;
+pub mod plan;
+pub mod resources;
+pub mod runner;
+pub mod server;
+pub mod store;
