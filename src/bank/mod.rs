@@ -3,3 +3,6 @@
 pub mod files;
 pub mod leaks;
 pub mod sqlite;
+
+mod meter;
+pub use meter::{Cancelled, Meter};
