@@ -65,6 +65,33 @@ pub struct LabelSelector {
     pub match_expressions: Vec<LabelRequirement>,
 }
 
+impl LabelSelector {
+    /// Whether labels meet every requirement, as Kubernetes judges it.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(|r| r.matches(labels.get(&r.key)))
+    }
+
+    /// The indices of requirements whose values do not fit their operator.
+    pub(super) fn broken_requirements(&self) -> impl Iterator<Item = usize> {
+        self.match_expressions.iter().enumerate().filter_map(|(index, requirement)| {
+            let needs = matches!(requirement.operator, LabelOperator::In | LabelOperator::NotIn);
+            (needs == requirement.values.is_empty()).then_some(index)
+        })
+    }
+}
+
+impl LabelRequirement {
+    fn matches(&self, value: Option<&String>) -> bool {
+        match self.operator {
+            LabelOperator::In => value.is_some_and(|v| self.values.contains(v)),
+            LabelOperator::NotIn => value.is_none_or(|v| !self.values.contains(v)),
+            LabelOperator::Exists => value.is_some(),
+            LabelOperator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
 /// A requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = rules::requirement())]

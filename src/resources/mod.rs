@@ -18,6 +18,7 @@ mod rules;
 mod run;
 mod schema;
 mod task;
+mod valid;
 mod volume;
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -45,4 +46,8 @@ pub use policy::{
 pub use policy_status::{MaintenancePolicyStatus, WorstBank};
 pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
 pub use task::{Scope, TaskSpec, TaskStatus};
+pub use valid::{
+    Meta, Origin, Planned, RUN_NOW, RunNow, SecretUse, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun,
+    ValidSchedule, ValidVolume, Violation, VolumeSource,
+};
 pub use volume::{BackupSets, ClaimRef, Encryption, FileTree, Folder, Repository, S3, Volume};
