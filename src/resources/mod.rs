@@ -9,11 +9,13 @@ mod bank_status;
 mod check;
 mod common;
 mod condition;
+mod config;
 mod crds;
 mod endpoint;
 mod job_template;
 mod policy;
 mod policy_status;
+mod reader;
 mod rules;
 mod run;
 mod schema;
@@ -32,6 +34,7 @@ pub use common::{
     SecretRef, Tls,
 };
 pub use condition::{ConditionName, ConditionStatus};
+pub use config::{Config, Review};
 pub use crds::crds;
 pub use endpoint::{
     Api, Canary, Database, Embedding, LiveProbes, Pgvector, Postgres, Qdrant, Sampling, VectorStore, Workload,
@@ -44,6 +47,7 @@ pub use policy::{
     PredictionRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
 };
 pub use policy_status::{MaintenancePolicyStatus, WorstBank};
+pub use reader::{Content, Document, GROUP, MAX_FILE_BYTES, Passed, Place, Problem, Resource, VERSION, Warning, read};
 pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
 pub use task::{Scope, TaskSpec, TaskStatus};
 pub use valid::{
