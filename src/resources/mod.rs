@@ -1,1 +1,48 @@
-//! See docs/architecture.md.
+//! The custom resources: their types, what makes them valid, and the reader of files.
+//!
+//! The types read whatever the API server has stored, also by a newer version: unknown fields are passed
+//! over. Strictness is the reader's. Later code takes only validated forms, never a raw spec.
+
+mod audit;
+mod bank;
+mod bank_status;
+mod check;
+mod common;
+mod condition;
+mod crds;
+mod endpoint;
+mod job_template;
+mod policy;
+mod policy_status;
+mod rules;
+mod run;
+mod schema;
+mod task;
+mod volume;
+
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+pub use audit::{SecurityAudit, SecurityAuditSpec, SecurityAuditStatus, TopFinding};
+pub use bank::{MemoryBank, MemoryBankSpec};
+pub use bank_status::{BackupStatus, CorruptionStatus, Health, MemoryBankStatus, Prediction, ScheduleStatus};
+pub use check::{CheckCounts, CheckEvent, CheckLevel, IntegrityCheck, IntegrityCheckSpec, IntegrityCheckStatus};
+pub use common::{
+    CronRule, FileRef, FindingCounts, LabelOperator, LabelRequirement, LabelSelector, ReportRef, SecretKeyRef,
+    SecretRef, Tls,
+};
+pub use condition::{ConditionName, ConditionStatus};
+pub use crds::crds;
+pub use endpoint::{
+    Api, Canary, Database, Embedding, LiveProbes, Pgvector, Postgres, Qdrant, Sampling, VectorStore, Workload,
+};
+pub use job_template::{
+    ConfigMapRef, EmptyDir, EnvVar, ExtraVolume, JobTemplate, PodSecurity, Resources, Scratch, SecretVolume, Toleration,
+};
+pub use policy::{
+    BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
+    PredictionRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
+};
+pub use policy_status::{MaintenancePolicyStatus, WorstBank};
+pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
+pub use task::{Scope, TaskSpec, TaskStatus};
+pub use volume::{BackupSets, ClaimRef, Encryption, FileTree, Folder, Repository, S3, Volume};
