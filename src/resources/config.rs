@@ -193,7 +193,7 @@ impl Review {
         for document in documents {
             let Content::Resource(Resource::Policy(policy)) = &document.content else { continue };
             let selects = |bank: &ValidBank| policy.spec.bank_selector.matches(&bank.meta.labels);
-            if !self.config.banks.iter().any(selects) {
+            if !self.config.banks.is_empty() && !self.config.banks.iter().any(selects) {
                 let message = "selects no bank of these files";
                 self.warnings.push(document.problem("spec.bankSelector", message));
             }

@@ -42,6 +42,7 @@ pub use endpoint::{
 pub use job_template::{
     ConfigMapRef, EmptyDir, EnvVar, ExtraVolume, JobTemplate, PodSecurity, Resources, Scratch, SecretVolume, Toleration,
 };
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 pub use policy::{
     BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
     PredictionRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
