@@ -23,6 +23,8 @@ pub struct JournalFacts {
     pub missing_pages: u64,
     /// The file name of the super-journal of a transaction over several databases.
     pub super_journal: Option<String>,
+    /// Whether that super-journal is gone: then the transaction was committed in all its databases.
+    pub committed: bool,
 }
 
 /// What a walk wants to be fed next.

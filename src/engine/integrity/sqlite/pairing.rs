@@ -76,7 +76,7 @@ fn wal_contradiction(file: &Header, wal: &WalFacts) -> Option<String> {
 /// page 1: the change counter is one behind the file's where the new page 1 was written already, else the same.
 pub fn pair_journal(facts: &RawFacts) -> Pairing {
     let Some(journal) = &facts.journal else { return Pairing::Absent };
-    if journal.fault.is_some() {
+    if journal.fault.is_some() || journal.committed {
         return Pairing::Idle;
     }
     let Ok(file) = &facts.header else { return Pairing::Belongs };

@@ -119,15 +119,15 @@ impl Judgement {
                 );
             }
         };
-        let size = Size::of(facts.size, &header, replayed, rolled_back);
+        let extent = Extent::of(facts.size, &header, replayed, rolled_back);
         let mut worst = None;
         let mut evidence = Vec::new();
         let mut count = 1;
         for (severity, advice, texts) in [
             (Severity::Critical, RESTORE, header.refused()),
-            (Severity::Critical, RESTORE, size.cut(&mut count)),
-            (Severity::Medium, INSPECT, header.oddities(size.pages)),
-            (Severity::Medium, INSPECT, size.too_long(&mut count)),
+            (Severity::Critical, RESTORE, extent.cut(&mut count)),
+            (Severity::Medium, INSPECT, header.oddities(extent.pages)),
+            (Severity::Medium, INSPECT, extent.too_long(&mut count)),
         ] {
             if !texts.is_empty() {
                 worst = worst.or(Some((severity, advice)));
@@ -137,9 +137,9 @@ impl Judgement {
         let faults = worst.map(|(severity, advice)| fault(severity, count, evidence.join("; "), advice));
         let sound = format!(
             "{} pages of {} bytes{}",
-            size.pages,
+            extent.pages,
             header.page_size,
-            if size.pending { ", once the side files are applied" } else { "" }
+            if extent.pending { ", once the side files are applied" } else { "" }
         );
         self.row("sqlite-file", component, faults.into_iter().collect(), sound);
     }
@@ -206,11 +206,11 @@ impl Judgement {
             advice: KEEP,
         });
         let tail = wal.frames - wal.committed;
-        let mut sound = format!("{} transactions in {} frames", wal.commits, wal.committed);
-        if tail > 0 || wal.partial_bytes > 0 {
-            // Normal after a crash, and after every restart of the log.
-            sound += &format!(", then {tail} unused frames and {} bytes", wal.partial_bytes);
-        }
+        // A tail is normal after a crash, and after every restart of the log.
+        let sound = format!(
+            "{} transactions in {} frames, then {tail} unused frames and {} bytes",
+            wal.commits, wal.committed, wal.partial_bytes
+        );
         self.row("sqlite-wal", component, fault.into_iter().collect(), sound);
     }
 
@@ -247,7 +247,7 @@ fn broken_journal(journal: &JournalFacts) -> Option<String> {
 }
 
 /// The size of a database file beside what it should be.
-struct Size {
+struct Extent {
     bytes: u64,
     page_size: u64,
     /// Of the whole database.
@@ -259,7 +259,7 @@ struct Size {
     missing: u64,
 }
 
-impl Size {
+impl Extent {
     fn of(bytes: u64, header: &Header, wal: Option<&WalFacts>, journal: Option<&JournalFacts>) -> Self {
         let page_size = u64::from(header.page_size);
         let pending = wal.is_some() || journal.is_some();
