@@ -1,6 +1,17 @@
 //! Exact duplicates (I15): the same text stored more than once for one user.
 
 use super::directory::{Part, key};
+use super::tally::Rule;
+use crate::domain::Severity;
+
+/// Texts that repeat another, of object `memories.content`.
+pub const REPEATED: Rule = Rule {
+    check: "sqlite-duplicates",
+    invariant: Some("I15"),
+    severity: Severity::Low,
+    what: "the same text of the same user stored again",
+    advice: "Delete the repetitions through the API; if they keep coming, look at what feeds the bank.",
+};
 
 /// The texts of one part, by key and row.
 #[derive(Debug)]

@@ -6,8 +6,8 @@
 //! memories younger than the history are judged.
 
 use super::directory::{Directory, Part, key};
-use super::tally::Rows;
-use crate::domain::{CorruptionEvent, CorruptionType, Severity};
+use super::tally::{Rows, Rule};
+use crate::domain::{CorruptionEvent, Severity};
 
 /// What happened to a memory, as mem0 names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +49,15 @@ impl Disagreement {
             Self::Deletion => ("memories.state", "memories deleted on one side only"),
             Self::Text => ("memories.content", "memories whose text is not the last of their history"),
         };
-        CorruptionEvent {
-            check: "sqlite-history".to_owned(),
-            component: component.to_owned(),
-            corruption_type: CorruptionType::DataInconsistency,
-            invariant: Some("I11".to_owned()),
+        let rule = Rule {
+            check: "sqlite-history",
+            invariant: Some("I11"),
             severity: Severity::Low,
-            object: object.to_owned(),
-            count: rows.count,
-            evidence: format!("{what}; {}", rows.evidence()),
+            what,
             advice: "Nothing is lost: known defects of OpenMemory cause this. Where agents recall a text that was \
-                     edited or deleted, save the memory again, so that the vector store has it too."
-                .to_owned(),
-        }
+                     edited or deleted, save the memory again, so that the vector store has it too.",
+        };
+        rule.event(component, object, rows)
     }
 }
 
@@ -114,6 +110,11 @@ impl Comparison {
         if let Some(text) = text {
             entry.other_text = key(text) != entry.text;
         }
+    }
+
+    /// How many memories are compared.
+    pub fn count(&self) -> u64 {
+        self.entries.values().count() as u64
     }
 
     /// Whether any memory disagrees with its history.

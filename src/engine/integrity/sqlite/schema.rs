@@ -208,6 +208,12 @@ impl SchemaKind {
             advice: "Restore the database from a verified backup; check first that the path names the right file."
                 .to_owned(),
         };
+        if !self.tables().iter().any(|table| declared.contains_key(table.name)) {
+            return vec![CorruptionEvent {
+                corruption_type: CorruptionType::FileCorruption,
+                ..event("file".to_owned(), Severity::Critical, "not one table of such a database: empty, or another file")
+            }];
+        }
         let mut events = Vec::new();
         for table in self.tables() {
             match (declared.get(table.name), table.required) {
@@ -278,6 +284,15 @@ mod tests {
         let objects: Vec<_> = SchemaKind::OpenMemory.missing("database", &declared);
         let objects: Vec<_> = objects.iter().map(|event| (event.object.as_str(), event.severity)).collect();
         assert_eq!(objects, [("users.user_id", Severity::High), ("memories", Severity::Critical)]);
+    }
+
+    #[test]
+    fn an_empty_database_is_one_event() {
+        for kind in [SchemaKind::OpenMemory, SchemaKind::Mem0History] {
+            let events = kind.missing("database", &Declared::new());
+            assert_eq!(events.len(), 1);
+            assert_eq!((events[0].object.as_str(), events[0].severity), ("file", Severity::Critical));
+        }
     }
 
     #[test]

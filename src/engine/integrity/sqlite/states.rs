@@ -2,6 +2,17 @@
 
 use super::cell::{Defect, STATES};
 use super::directory::{Directory, Part};
+use super::tally::Rule;
+use crate::domain::Severity;
+
+/// A status history that ends elsewhere than its memory (I12), of object `memories.state`.
+pub const BROKEN_CHAIN: Rule = Rule {
+    check: "sqlite-states",
+    invariant: Some("I12"),
+    severity: Severity::Low,
+    what: "the status history ends in another state",
+    advice: "Set the state that the history ends in, or leave it: nothing is lost.",
+};
 
 /// A state as a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +28,11 @@ impl State {
     }
 }
 
-/// What a row's state asks of its times.
-pub fn times(state: &[u8], archived: bool, deleted: bool) -> Option<Defect> {
+/// The time that a row's state asks for and that is not set: the defect, and its column.
+pub fn times(state: &[u8], archived: bool, deleted: bool) -> Option<(Defect, &'static str)> {
     match state {
-        b"deleted" if !deleted => Some(Defect::DeletedWithoutTime),
-        b"archived" if !archived => Some(Defect::ArchivedWithoutTime),
+        b"deleted" if !deleted => Some((Defect::DeletedWithoutTime, "deleted_at")),
+        b"archived" if !archived => Some((Defect::ArchivedWithoutTime, "archived_at")),
         _ => None,
     }
 }
@@ -123,8 +134,8 @@ mod tests {
 
     #[test]
     fn deleted_and_archived_have_times() {
-        assert_eq!(times(b"deleted", true, false), Some(Defect::DeletedWithoutTime));
-        assert_eq!(times(b"archived", false, true), Some(Defect::ArchivedWithoutTime));
+        assert_eq!(times(b"deleted", true, false), Some((Defect::DeletedWithoutTime, "deleted_at")));
+        assert_eq!(times(b"archived", false, true), Some((Defect::ArchivedWithoutTime, "archived_at")));
         assert_eq!(times(b"archived", true, false), None);
         assert_eq!(times(b"active", true, true), None, "a memory that came back keeps its times");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tally::Rows;
+use super::tally::{Rows, Rule};
 use crate::domain::{CorruptionEvent, CorruptionType, Severity};
 
 /// The check of b-trees, free pages and cells, which both pragmas make.
@@ -11,6 +11,15 @@ pub const QUICK: &str = "sqlite-quick-check";
 pub const FULL: &str = "sqlite-integrity-check";
 /// The check of full-text indexes.
 pub const FTS: &str = "sqlite-fts";
+
+/// Rows that refer to others which do not exist (I7), of object `table.column`.
+pub const ORPHANS: Rule = Rule {
+    check: "sqlite-foreign-keys",
+    invariant: Some("I7"),
+    severity: Severity::Medium,
+    what: "refers to rows that do not exist",
+    advice: "Restore the missing rows from a verified backup, or delete the rows that refer to them.",
+};
 
 /// The most characters of SQLite's own words in an event.
 const WORDS: usize = 160;
@@ -57,7 +66,11 @@ impl Lines {
 
     /// Takes one row of the pragma's answer: `ok`, or one or more lines.
     pub fn take(&mut self, answer: &str) {
-        for line in answer.lines().filter(|line| *line != "ok" && !line.starts_with("*** in database")) {
+        let said_elsewhere = |line: &&str| {
+            // Full-text tables are asked one by one, which tells more of those with content elsewhere.
+            *line == "ok" || line.starts_with("*** in database") || line.contains("inverted index")
+        };
+        for line in answer.lines().filter(|line| !said_elsewhere(line)) {
             let (fault, object) = self.about(line);
             self.found.entry((fault, object)).or_default().add(|| words(line));
         }
@@ -107,11 +120,6 @@ impl Lines {
                 Some(tree) => (Fault::Table, tree.name.clone()),
                 None => (Fault::Table, "file".to_owned()),
             };
-        }
-        if line.contains("inverted index") {
-            // "malformed inverted index for FTS5 table main.NAME", perhaps with more behind a colon.
-            let name = after(" table main.").unwrap_or_default();
-            return (Fault::FullText, name.split(':').next().unwrap_or_default().to_owned());
         }
         for mark in ["missing from index ", "values differ from index ", " of index ", "entry in index ", "entries in index "] {
             if let Some(name) = after(mark) {
@@ -188,6 +196,7 @@ mod tests {
     #[test]
     fn ok_is_no_event() {
         assert_eq!(events(&["ok"]), []);
+        assert_eq!(events(&["malformed inverted index for FTS5 table main.notes"]), []);
     }
 
     #[test]
@@ -205,7 +214,6 @@ mod tests {
             ("NULL value in memories.content", QUICK, "memories.content", DataInconsistency),
             ("NUMERIC value in memories.content", QUICK, "memories.content", DataInconsistency),
             ("CHECK constraint failed in apps", QUICK, "apps", DataInconsistency),
-            ("malformed inverted index for FTS5 table main.notes", FTS, "notes", FileCorruption),
             ("Page 7: never used", QUICK, "file", FileCorruption),
             ("Freelist: size is 3 but should be 4", QUICK, "file", FileCorruption),
         ] {

@@ -40,12 +40,36 @@ pub struct Tally {
     found: BTreeMap<(Defect, String), Rows>,
 }
 
-struct Rule {
-    check: &'static str,
-    invariant: Option<&'static str>,
-    severity: Severity,
-    what: &'static str,
-    advice: &'static str,
+/// What a fault is called, how bad it is, and what to do about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The check that sees it.
+    pub check: &'static str,
+    /// The invariant of a bank that it breaks.
+    pub invariant: Option<&'static str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, for people.
+    pub what: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl Rule {
+    /// The event of all rows of an object with this fault.
+    pub fn event(&self, component: &str, object: impl Into<String>, rows: &Rows) -> CorruptionEvent {
+        CorruptionEvent {
+            check: self.check.to_owned(),
+            component: component.to_owned(),
+            corruption_type: CorruptionType::DataInconsistency,
+            invariant: self.invariant.map(str::to_owned),
+            severity: self.severity,
+            object: object.into(),
+            count: rows.count,
+            evidence: format!("{}; {}", self.what, rows.evidence()),
+            advice: self.advice.to_owned(),
+        }
+    }
 }
 
 impl Tally {
@@ -56,23 +80,7 @@ impl Tally {
 
     /// One event per fault and column.
     pub fn events(self, component: &str) -> Vec<CorruptionEvent> {
-        self.found
-            .into_iter()
-            .map(|((defect, object), rows)| {
-                let rule = defect.rule();
-                CorruptionEvent {
-                    check: rule.check.to_owned(),
-                    component: component.to_owned(),
-                    corruption_type: CorruptionType::DataInconsistency,
-                    invariant: rule.invariant.map(str::to_owned),
-                    severity: rule.severity,
-                    object,
-                    count: rows.count,
-                    evidence: format!("{}; {}", rule.what, rows.evidence()),
-                    advice: rule.advice.to_owned(),
-                }
-            })
-            .collect()
+        self.found.into_iter().map(|((defect, object), rows)| defect.rule().event(component, object, &rows)).collect()
     }
 }
 
