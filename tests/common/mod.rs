@@ -95,7 +95,11 @@ impl Writer {
 
     fn date(&mut self) -> String {
         let (day, second) = (self.random.next_u32() % 28 + 1, self.random.next_u32() % 60);
-        format!("2025-{:02}-{day:02} 10:20:{second:02}.{:06}", self.random.next_u32() % 9 + 1, self.random.next_u32() % 999_999)
+        format!(
+            "2025-{:02}-{day:02} 10:20:{second:02}.{:06}",
+            self.random.next_u32() % 9 + 1,
+            self.random.next_u32() % 999_999
+        )
     }
 
     fn words(&mut self) -> String {
@@ -109,10 +113,17 @@ impl Writer {
 
     fn people(&mut self) -> Vec<String> {
         let mut statements = vec![
-            format!("INSERT INTO users VALUES ('{USER}', 'ada', 'Ada', NULL, '{{}}', '2025-01-01 00:00:00.000000', NULL)"),
-            format!("INSERT INTO apps VALUES ('{APP}', '{USER}', 'claude', NULL, 'null', 1, '2025-01-01 00:00:00', NULL)"),
+            format!(
+                "INSERT INTO users VALUES ('{USER}', 'ada', 'Ada', NULL, '{{}}', '2025-01-01 00:00:00.000000', NULL)"
+            ),
+            format!(
+                "INSERT INTO apps VALUES ('{APP}', '{USER}', 'claude', NULL, 'null', 1, '2025-01-01 00:00:00', NULL)"
+            ),
             format!("INSERT INTO categories VALUES ('{CATEGORY}', 'home', NULL, '2025-01-01 00:00:00.5', NULL)"),
-            format!("INSERT INTO access_controls VALUES ('{}', 'app', '{APP}', 'memory', NULL, 'allow', NULL)", self.id()),
+            format!(
+                "INSERT INTO access_controls VALUES ('{}', 'app', '{APP}', 'memory', NULL, 'allow', NULL)",
+                self.id()
+            ),
             format!("INSERT INTO archive_policies VALUES ('{}', 'global', NULL, 30, '2025-01-01 00:00:00')", self.id()),
         ];
         if self.generation != Generation::Oldest {
@@ -128,7 +139,8 @@ impl Writer {
     /// One memory with its life so far: statements for the database and for the history.
     fn memory(&mut self) -> (Vec<String>, Vec<String>) {
         let (id, text, born, end) = (self.id(), self.words(), self.date(), "2025-11-01 08:00:00.000001");
-        let state = ["active", "active", "active", "paused", "archived", "deleted"][self.random.next_u32() as usize % 6];
+        let state =
+            ["active", "active", "active", "paused", "archived", "deleted"][self.random.next_u32() as usize % 6];
         let time = |name: &str| if state == name { format!("'{end}'") } else { "NULL".to_owned() };
         let metadata = ["NULL", "'null'", "'{\"score\": NaN}'", "'{\"a\": [1, \"\\u00e9\"]}'", "3"];
         let metadata = metadata[self.random.next_u32() as usize % metadata.len()];
@@ -145,11 +157,16 @@ impl Writer {
             ),
             row("deleted", "active", &born, &self.id()),
             format!("INSERT INTO memory_categories VALUES ('{id}', '{CATEGORY}')"),
-            format!("INSERT INTO memory_access_logs VALUES ('{}', '{id}', '{APP}', '{end}', 'search', '{{\"query\": \"x\"}}')", self.id()),
+            format!(
+                "INSERT INTO memory_access_logs VALUES ('{}', '{id}', '{APP}', '{end}', 'search', '{{\"query\": \"x\"}}')",
+                self.id()
+            ),
         ];
         let event = |event: &str, old: &str, new: &str, gone: u8, id: &str| {
             let at = born.replace(' ', "T");
-            format!("INSERT INTO history VALUES ('{id}', '{dashed}', {old}, {new}, '{event}', '{at}-07:00', NULL, {gone}, NULL, NULL)")
+            format!(
+                "INSERT INTO history VALUES ('{id}', '{dashed}', {old}, {new}, '{event}', '{at}-07:00', NULL, {gone}, NULL, NULL)"
+            )
         };
         let text = format!("'{text}'");
         let mut theirs = vec![event("ADD", "NULL", &text, 0, &self.dashed())];
@@ -241,9 +258,15 @@ pub fn schema(generation: Generation) -> Vec<String> {
         statements.push("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)".to_owned());
     }
     for (table, columns) in [
-        ("memories", "user_id|app_id|state|created_at|archived_at|deleted_at|user_id, state|app_id, state|user_id, app_id"),
+        (
+            "memories",
+            "user_id|app_id|state|created_at|archived_at|deleted_at|user_id, state|app_id, state|user_id, app_id",
+        ),
         ("memory_categories", "memory_id|category_id"),
-        ("memory_status_history", "memory_id|changed_by|old_state|new_state|changed_at|memory_id, new_state|changed_by, changed_at"),
+        (
+            "memory_status_history",
+            "memory_id|changed_by|old_state|new_state|changed_at|memory_id, new_state|changed_by, changed_at",
+        ),
         ("memory_access_logs", "memory_id|app_id|accessed_at|access_type|memory_id, accessed_at|app_id, accessed_at"),
     ] {
         for columns in columns.split('|') {

@@ -86,12 +86,7 @@ async fn run(copy: &Path, size: u64, component: &str, kind: SchemaKind, level: L
 }
 
 /// Opens the copy twice, for two cores. The first opening does the recovery, alone.
-async fn open(
-    copy: &Path,
-    size: u64,
-    kind: SchemaKind,
-    stop: &Stop,
-) -> Result<(Reader, Reader, Schema), Trouble> {
+async fn open(copy: &Path, size: u64, kind: SchemaKind, stop: &Stop) -> Result<(Reader, Reader, Schema), Trouble> {
     let mut first = Reader::open(copy, size, stop).await?;
     let second = Reader::open(copy, size, stop).await?;
     let schema = Schema::read(&mut first, kind).await?;
@@ -108,9 +103,8 @@ struct Scope<'a> {
 /// Structure on one connection, all that reads rows on the other, at the same time.
 async fn examine(mut first: Reader, mut second: Reader, scope: &Scope<'_>, found: &mut Found, lines: &mut Lines) {
     let schema = &scope.schema;
-    let (pragma, (judged, orphans, full_text)) = tokio::join!(
-        structure::pragma(&mut first, scope.level, lines),
-        async {
+    let (pragma, (judged, orphans, full_text)) =
+        tokio::join!(structure::pragma(&mut first, scope.level, lines), async {
             let judged = match scope.level {
                 Level::Quick => live(&mut second, schema).await,
                 Level::Checksum | Level::Full => all_rows(&mut second, scope).await,
@@ -118,8 +112,7 @@ async fn examine(mut first: Reader, mut second: Reader, scope: &Scope<'_>, found
             let orphans = structure::orphans(&mut second, scope.component, scope.kind, schema).await;
             let full_text = structure::full_text(&mut second, schema).await;
             (judged, orphans, full_text)
-        }
-    );
+        });
     // The connections end one after the other: the last one writes a WAL back.
     second.close().await;
     first.close().await;
@@ -134,7 +127,7 @@ async fn examine(mut first: Reader, mut second: Reader, scope: &Scope<'_>, found
     found.events.extend(orphans.unwrap_or_default());
     found.fts = full_text.as_ref().err().map(|trouble| trouble.words().to_owned());
     full_text.unwrap_or_default().iter().for_each(|(table, words)| lines.full_text(table, words));
-    found.take(judged, scope.kind);
+    found.take(judged);
 }
 
 async fn all_rows(reader: &mut Reader, scope: &Scope<'_>) -> Judged {
@@ -154,7 +147,7 @@ async fn live(reader: &mut Reader, schema: &Schema) -> Judged {
     }
     let count = "SELECT count(state) FROM memories NOT INDEXED WHERE state IN ('active', 'paused', 'archived')";
     match reader.number(count).await {
-        Ok(live) => Judged { live: u64::try_from(live).unwrap_or_default(), ..Judged::default() },
+        Ok(live) => Judged { live: u64::try_from(live).ok(), ..Judged::default() },
         Err(trouble) => Judged { unread: vec![("memories", trouble)], ..Judged::default() },
     }
 }
@@ -175,11 +168,11 @@ struct Found {
 }
 
 impl Found {
-    fn take(&mut self, judged: Judged, kind: SchemaKind) {
+    fn take(&mut self, judged: Judged) {
         self.events.extend(judged.events);
         self.rows = judged.rows;
         if judged.unread.is_empty() {
-            self.memories = (kind == SchemaKind::OpenMemory).then_some(judged.live);
+            self.memories = judged.live;
         } else {
             let tables: Vec<_> =
                 judged.unread.iter().map(|(table, trouble)| format!("{table} ({})", trouble.words())).collect();
@@ -202,7 +195,11 @@ impl Found {
             });
         };
         let broken = self.pragma.as_ref();
-        add(QUICK, broken, if level == Level::Quick { "structure is sound" } else { "covered by integrity_check" }.to_owned());
+        add(
+            QUICK,
+            broken,
+            if level == Level::Quick { "structure is sound" } else { "covered by integrity_check" }.to_owned(),
+        );
         if level != Level::Quick {
             add(FULL, broken.or(closed.as_ref()), "every index agrees with its table".to_owned());
         }
@@ -218,7 +215,8 @@ impl Found {
         }
         let mut samples = Vec::new();
         #[allow(clippy::cast_precision_loss)] // A gauge; exact up to 2^53.
-        let mut sample = |metric: &str, value: u64| samples.push(Sample { metric: metric.to_owned(), value: value as f64 });
+        let mut sample =
+            |metric: &str, value: u64| samples.push(Sample { metric: metric.to_owned(), value: value as f64 });
         if kind == SchemaKind::OpenMemory {
             sample("database_size_bytes", size);
             self.memories.into_iter().for_each(|memories| sample("memories", memories));

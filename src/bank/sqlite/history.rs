@@ -50,10 +50,9 @@ pub async fn check_history(
             corruption: rows.iter().map(|(kind, rows)| kind.event(component, rows)).collect(),
             ..SqliteReport::default()
         },
-        Err(trouble) => SqliteReport {
-            checks: vec![Check::unknown(CHECK, component, trouble.words())],
-            ..SqliteReport::default()
-        },
+        Err(trouble) => {
+            SqliteReport { checks: vec![Check::unknown(CHECK, component, trouble.words())], ..SqliteReport::default() }
+        }
     })
 }
 
@@ -63,12 +62,7 @@ struct Compared {
 }
 
 /// Opens both, if both have what is compared.
-async fn open(
-    database: &Path,
-    history: &Path,
-    sizes: (u64, u64),
-    stop: &Stop,
-) -> Result<(Reader, Reader), Trouble> {
+async fn open(database: &Path, history: &Path, sizes: (u64, u64), stop: &Stop) -> Result<(Reader, Reader), Trouble> {
     let mut memories = Reader::open(database, sizes.0, stop).await?;
     let mut events = Reader::open(history, sizes.1, stop).await?;
     let whole = Schema::read(&mut memories, SchemaKind::OpenMemory)

@@ -22,8 +22,8 @@ pub(super) struct Judged {
     pub(super) events: Vec<CorruptionEvent>,
     /// Rows read.
     pub(super) rows: u64,
-    /// Memories that are not deleted.
-    pub(super) live: u64,
+    /// Memories that are not deleted, where they could be counted.
+    pub(super) live: Option<u64>,
     /// What could not be read to its end.
     pub(super) unread: Vec<(&'static str, Trouble)>,
 }
@@ -45,8 +45,8 @@ pub(super) async fn judge(
             judged.unread.push((table.name, trouble));
         }
         judged.rows += scan.rows;
-        judged.live += scan.live;
         if table.name == "memories" {
+            judged.live = schema.has("memories", &["state"]).then_some(scan.live);
             memories = scan.rows;
         }
     }

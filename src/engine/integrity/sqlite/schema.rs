@@ -137,11 +137,7 @@ const MEM0_HISTORY: [Table; 2] = [
         columns![id AnyUuid, memory_id AnyUuid, old_memory Text, new_memory Text, event Event, created_at Date,
             updated_at Date, is_deleted Boolean, actor_id Text, role Text],
     ),
-    table(
-        "messages",
-        None,
-        columns![id Text, session_scope Text, role Text, content Text, name Text, created_at Date],
-    ),
+    table("messages", None, columns![id Text, session_scope Text, role Text, content Text, name Text, created_at Date]),
 ];
 
 /// How many of the columns of `history` every version of mem0 has.
@@ -211,17 +207,20 @@ impl SchemaKind {
         if !self.tables().iter().any(|table| declared.contains_key(table.name)) {
             return vec![CorruptionEvent {
                 corruption_type: CorruptionType::FileCorruption,
-                ..event("file".to_owned(), Severity::Critical, "not one table of such a database: empty, or another file")
+                ..event(
+                    "file".to_owned(),
+                    Severity::Critical,
+                    "not one table of such a database: empty, or another file",
+                )
             }];
         }
         let mut events = Vec::new();
         for table in self.tables() {
             match (declared.get(table.name), table.required) {
                 (Some(columns), _) => events.extend(
-                    self.core(table)
-                        .iter()
-                        .filter(|column| !columns.iter().any(|name| name == column.name))
-                        .map(|column| event(format!("{}.{}", table.name, column.name), Severity::High, "no such column")),
+                    self.core(table).iter().filter(|column| !columns.iter().any(|name| name == column.name)).map(
+                        |column| event(format!("{}.{}", table.name, column.name), Severity::High, "no such column"),
+                    ),
                 ),
                 (None, Some(severity)) => events.push(event(table.name.to_owned(), severity, "no such table")),
                 (None, None) => {}

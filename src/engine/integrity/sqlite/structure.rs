@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::tally::{Rows, Rule};
+use super::tally::{EXAMPLES, Rows, Rule};
 use crate::domain::{CorruptionEvent, CorruptionType, Severity};
 
-/// The check of b-trees, free pages and cells, which both pragmas make.
+/// The check of b-trees, free pages, cells and the length of indexes, which both pragmas make.
 pub const QUICK: &str = "sqlite-quick-check";
-/// The check of indexes against their tables, which only `integrity_check` makes.
+/// The check of each row against the indexes, which only `integrity_check` makes.
 pub const FULL: &str = "sqlite-integrity-check";
 /// The check of full-text indexes.
 pub const FTS: &str = "sqlite-fts";
@@ -41,6 +41,8 @@ enum Fault {
     Table,
     /// An index's b-tree.
     Index,
+    /// An index with more or fewer rows than its table.
+    Count,
     /// An index that says otherwise than its table.
     Disagreement,
     /// Pages that belong to nothing, or to two things.
@@ -68,7 +70,10 @@ impl Lines {
     pub fn take(&mut self, answer: &str) {
         let said_elsewhere = |line: &&str| {
             // Full-text tables are asked one by one, which tells more of those with content elsewhere.
-            *line == "ok" || line.starts_with("*** in database") || line.contains("inverted index")
+            *line == "ok"
+                || line.starts_with("*** in database")
+                || line.contains("inverted index")
+                || line.starts_with("fts5: ")
         };
         for line in answer.lines().filter(|line| !said_elsewhere(line)) {
             let (fault, object) = self.about(line);
@@ -92,7 +97,8 @@ impl Lines {
     }
 
     /// One event per fault and object.
-    pub fn events(self, component: &str) -> Vec<CorruptionEvent> {
+    pub fn events(mut self, component: &str) -> Vec<CorruptionEvent> {
+        self.merge_counts();
         let event = |((fault, object), lines): ((Fault, String), Rows)| {
             let (check, corruption_type, severity, advice) = fault.rule();
             CorruptionEvent {
@@ -110,6 +116,19 @@ impl Lines {
         self.found.into_iter().map(event).collect()
     }
 
+    /// Rows that a shorter index lacks are the same damage as its length, by whichever level it is seen.
+    fn merge_counts(&mut self) {
+        let short: Vec<_> = self.found.keys().filter(|(fault, _)| *fault == Fault::Count).cloned().collect();
+        for (_, index) in short {
+            if let Some(lines) = self.found.remove(&(Fault::Disagreement, index.clone())) {
+                let count = self.found.entry((Fault::Count, index)).or_default();
+                count.count += lines.count;
+                count.examples.extend(lines.examples);
+                count.examples.truncate(EXAMPLES);
+            }
+        }
+    }
+
     fn about(&self, line: &str) -> (Fault, String) {
         let after = |mark: &str| line.rsplit_once(mark).map(|(_, name)| words(name));
         if let Some(rest) = line.strip_prefix("Tree ") {
@@ -121,7 +140,10 @@ impl Lines {
                 None => (Fault::Table, "file".to_owned()),
             };
         }
-        for mark in ["missing from index ", "values differ from index ", " of index ", "entry in index ", "entries in index "] {
+        if let Some(name) = after("wrong # of entries in index ") {
+            return (Fault::Count, name);
+        }
+        for mark in ["missing from index ", "values differ from index ", " of index ", "entry in index "] {
             if let Some(name) = after(mark) {
                 return (Fault::Disagreement, name);
             }
@@ -139,6 +161,7 @@ impl Lines {
 impl Fault {
     const fn rule(self) -> (&'static str, CorruptionType, Severity, &'static str) {
         const FILE: CorruptionType = CorruptionType::FileCorruption;
+        const REINDEX: &str = "Run REINDEX if the table's rows are right, else restore from a verified backup.";
         match self {
             Self::Table => {
                 (QUICK, FILE, Severity::Critical, "Stop writing, keep the file, restore it from a verified backup.")
@@ -149,22 +172,18 @@ impl Fault {
                 Severity::High,
                 "Restore from a verified backup, or keep the file and run REINDEX: the table itself is whole.",
             ),
-            Self::Disagreement => (
-                FULL,
-                FILE,
-                Severity::High,
-                "Run REINDEX if the table's rows are right, else restore from a verified backup.",
-            ),
-            Self::Pages => (QUICK, FILE, Severity::High, "Restore from a verified backup, or rebuild with VACUUM INTO."),
+            Self::Count => (QUICK, FILE, Severity::High, REINDEX),
+            Self::Disagreement => (FULL, FILE, Severity::High, REINDEX),
+            Self::Pages => {
+                (QUICK, FILE, Severity::High, "Restore from a verified backup, or rebuild with VACUUM INTO.")
+            }
             Self::Value => (
                 QUICK,
                 CorruptionType::DataInconsistency,
                 Severity::High,
                 "Restore these rows from a verified backup, or correct them by hand.",
             ),
-            Self::FullText => {
-                (FTS, FILE, Severity::Medium, "Rebuild it: INSERT INTO name(name) VALUES('rebuild').")
-            }
+            Self::FullText => (FTS, FILE, Severity::Medium, "Rebuild it: INSERT INTO name(name) VALUES('rebuild')."),
         }
     }
 }
@@ -210,7 +229,7 @@ mod tests {
             ("row 12 values differ from index ix_memories_state", FULL, "ix_memories_state", FileCorruption),
             ("rowid not at end-of-record for row 3 of index ix_a", FULL, "ix_a", FileCorruption),
             ("non-unique entry in index ix_users_user_id", FULL, "ix_users_user_id", FileCorruption),
-            ("wrong # of entries in index ix_memories_state", FULL, "ix_memories_state", FileCorruption),
+            ("wrong # of entries in index ix_memories_state", QUICK, "ix_memories_state", FileCorruption),
             ("NULL value in memories.content", QUICK, "memories.content", DataInconsistency),
             ("NUMERIC value in memories.content", QUICK, "memories.content", DataInconsistency),
             ("CHECK constraint failed in apps", QUICK, "apps", DataInconsistency),
@@ -225,6 +244,14 @@ mod tests {
     fn lines_of_one_object_are_one_event() {
         let answers = ["*** in database main ***\nTree 5 page 1: a\nTree 5 page 2: b", "Tree 5 page 3: c"];
         assert_eq!(events(&answers), [(QUICK.to_owned(), "memories".to_owned(), CorruptionType::FileCorruption, 3)]);
+    }
+
+    #[test]
+    fn an_index_that_is_too_short_is_one_event_at_every_level() {
+        let rows: Vec<_> = (0..9).map(|row| format!("row {row} missing from index ix_a")).collect();
+        let mut answers: Vec<_> = rows.iter().map(String::as_str).collect();
+        answers.push("wrong # of entries in index ix_a");
+        assert_eq!(events(&answers), [(QUICK.to_owned(), "ix_a".to_owned(), CorruptionType::FileCorruption, 10)]);
     }
 
     #[test]
