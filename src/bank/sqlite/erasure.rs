@@ -83,7 +83,9 @@ async fn in_history(database: &Path, history: &Path, sizes: (u64, u64), stop: &S
         let mut deleted = Deleted::new(part);
         events
             .each("SELECT +memory_id FROM history NOT INDEXED WHERE event = 'DELETE'", |row| {
-                id(theirs, cell(row, 0)).into_iter().for_each(|id| deleted.in_history(id));
+                if let Some(id) = id(theirs, cell(row, 0)) {
+                    deleted.in_history(id);
+                }
                 Ok(())
             })
             .await?;

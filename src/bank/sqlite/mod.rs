@@ -12,3 +12,5 @@ pub use checks::{SqliteReport, check};
 pub use erasure::erasure;
 pub use history::check_history;
 pub use query::SqliteError;
+
+pub use crate::engine::integrity::sqlite::schema::SchemaKind;

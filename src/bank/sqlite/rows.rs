@@ -87,8 +87,9 @@ struct Shape<'a> {
 
 impl Shape<'_> {
     fn query(&self) -> String {
-        let columns: String = self.columns.iter().map(|(name, _)| format!(", +{}", quoted(name))).collect();
-        format!("SELECT +rowid{columns} FROM \"{}\" NOT INDEXED", self.table)
+        let columns = self.columns.iter().map(|(name, _)| format!("+{}", quoted(name)));
+        let columns: Vec<_> = std::iter::once("+rowid".to_owned()).chain(columns).collect();
+        format!("SELECT {} FROM \"{}\" NOT INDEXED", columns.join(", "), self.table)
     }
 
     fn cell<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cell<'r>> {
