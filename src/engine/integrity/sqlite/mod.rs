@@ -13,3 +13,19 @@ pub mod structure;
 pub mod tally;
 pub mod text;
 pub mod uuid;
+
+mod header;
+mod journal;
+mod page_checksum;
+mod pairing;
+mod raw;
+mod wal;
+mod wal_index;
+
+pub use header::{Header, HeaderFault};
+pub use journal::{JournalFacts, JournalWalk, Wanted};
+pub use page_checksum::PageChecksums;
+pub use pairing::{Pairing, pair_journal, pair_wal};
+pub use raw::{Judgement, RawFacts};
+pub use wal::{WalFacts, WalFault, WalHeader, WalWalk};
+pub use wal_index::WalIndex;
