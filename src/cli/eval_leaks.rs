@@ -1,6 +1,7 @@
 //! `memorybank eval leaks FILE.jsonl`: how well the leak scan does on labelled texts.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -146,7 +147,8 @@ fn table(counts: &Counts) -> String {
     for ((label, source), count) in counts {
         let [precision, recall, f1] = count.figures().map(|f| f.map_or_else(|| "-".to_owned(), |f| format!("{f:.3}")));
         let Count { true_positives: tp, false_positives: fp, false_negatives: missed } = count;
-        text += &format!("{label:<16} {source:<36} {tp:>6} {fp:>6} {missed:>6} {precision:>9} {recall:>7} {f1:>6}\n");
+        let _ =
+            writeln!(text, "{label:<16} {source:<36} {tp:>6} {fp:>6} {missed:>6} {precision:>9} {recall:>7} {f1:>6}");
     }
     text
 }

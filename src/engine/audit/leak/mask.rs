@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::rule::Kind;
+use crate::domain::Digest;
 
 /// The most bytes of a value that are shown.
 const SHOWN: usize = 4;
@@ -29,5 +30,5 @@ pub fn fingerprint(key: &[u8; 32], fields: &[&[u8]]) -> String {
         mac.update(&(field.len() as u64).to_be_bytes());
         mac.update(field);
     }
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::from_bytes(mac.finalize().into_bytes().into()).to_string()
 }

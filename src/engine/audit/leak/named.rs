@@ -9,13 +9,13 @@ use super::value::{contains_ignore_case, hexadecimal, random, reference, stand_i
 use crate::domain::Severity::{High, Medium};
 
 /// The names of secrets; a bare `key` only as a part of a longer name or after the name of a service.
-const NOUN: &str = r"(?:api[_. -]?key|[a-z0-9][_.-]key|(?:access|secret|private|auth|license|app|client|master|admin|signing|encryption|integration|application|account|consumer|service|maps?|routing|tracking|subscription|shared|storage|ingest|webhook|deploy|write|read|rest|server|project|session|cookie|instrumentation)[_. -]?key|[a-z]key|key|auth[_-]?token|tokens?|secret|passw(?:or)?d|passwd|pass|pw|pwd|passphrase|credentials?|bearer|authorization|access|private|auth|signature|pat|sas|sid)";
+const NOUN: &str = r"(?:api[_. -]?key|[a-z0-9][_.-]key|(?:access|secret|private|auth|license|app|client|master|admin|signing|encryption|integration|application|account|consumer|service|maps?|routing|tracking|subscription|shared|storage|ingest|webhook|deploy|write|read|rest|server|project|session|cookie|instrumentation)[_. -]?key|[a-z]key|key|auth[_-]?token|tokens?|_session|secret|passw(?:or)?d|passwd|pass|pw|pwd|passphrase|credentials?|bearer|authorization|access|private|auth|signature|pat|sas|sid)";
 
 /// A name, then an assignment in one of the languages of configuration and code.
 static ASSIGNMENT: &str = concat!(
     r"(?i-u)(?:^|[^a-z0-9])(?P<name>[a-z0-9_.@-]{0,60}?",
     "NOUN",
-    r#")(?:[_-]?(?:\d{1,2}|b64|base64|value|string|production|prod|live|dev))?(?:\\?["'`\])]){0,3}\s{0,6}(?::=|=>|==|!=|\|\||[:=,>])\s{0,6}(?:value\s?=\s?)?(?:\\?["'`(\[{]){0,3}\s?(?:(?:bearer|token|basic|apikey)(?:\s|:|=| token=)\s?)?(?:\\?["'])?\z"#
+    r#")(?:[_-]?(?:\d{1,3}|b64|base64|value|string|production|prod|live|dev))?(?:\\?["'`\])]){0,3}\s{0,6}(?::=|=>|==|!=|\|\||[:=>])\s{0,6}(?:value\s?=\s?)?(?:\\?["'`(\[{]){0,3}\s?(?:(?:bearer|token|basic|apikey)(?:\s|:|=| token=)\s?)?(?:\\?["'])?(?:[a-z0-9]{2,12}:)?\z"#
 );
 
 /// A name, then a few words or a blank.
@@ -33,7 +33,7 @@ pub static ASSIGNED: Rule = Rule {
     advice: ROTATE,
     kind: Kind::Secret,
     keywords: &[],
-    pattern: r"(?i)[\w.-]{0,60}(?:key|token|secret|passw(?:or)?d|pwd|credentials?|auth|bearer)\W{1,8}[\w+/.~-]{16,256}",
+    pattern: r"(?i:key|token|secret|passw(?:or)?d|pwd|credentials?|auth|bearer)\W{0,3}[:=>]\W{0,4}[\w+/.~-]{16,256}",
     lead: 0,
 };
 /// A value that the text calls a secret.
@@ -44,7 +44,7 @@ pub static MENTIONED: Rule = Rule {
     advice: ROTATE,
     kind: Kind::Secret,
     keywords: &[],
-    pattern: r"(?i)(?:key|token|secret|access|private)\s(?:\w{1,12}\s){0,4}[\w+/.~-]{16,256}",
+    pattern: r"(?i:key|token|secret|access|private)\s(?:\w{1,12}\s){0,4}[\w+/.~-]{16,256}",
     lead: 0,
 };
 
@@ -145,7 +145,7 @@ fn plausible(name: &[u8], value: &[u8], assigned: bool) -> bool {
         return false;
     }
     if assigned {
-        return !(bare_key && hexadecimal(value)) && !(weak && hexadecimal(value));
+        return !((bare_key || weak) && hexadecimal(value));
     }
     value.len() >= 16 && !bare_key || value.len() >= 20
 }

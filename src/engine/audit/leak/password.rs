@@ -19,7 +19,7 @@ pub static PASSWORD: Rule = Rule {
     advice: CHANGE,
     kind: Kind::Password,
     keywords: &[],
-    pattern: r"(?i)(?:passw(?:or)?d|passphrase|pwd|pw|secret)\W{1,6}\S{6,96}",
+    pattern: r"(?i:passw(?:or)?d|passphrase|pwd|pw|secret)\W{0,3}[:=>]\W{0,3}\S{6,96}|(?i:password|passphrase|pw|pwd|secret)(?: \w{1,12}){0,6} is \S{6,96}",
     lead: 0,
 };
 
@@ -48,7 +48,15 @@ pub static TRIGGERS: [&[u8]; 21] = [
     b"-u ",
 ];
 
-const WORD: &str = r"(?:(?:[a-z0-9]+[_.-]|[a-z]{0,20})*?(?:pass?w(?:or)?d|ps?swd|pwd|pw|passphrase|passcode|pass|secret)[a-z0-9]{0,8}?)";
+/// A name of a password, with what may stand around it in an identifier.
+const WORD: &str =
+    r"(?P<name>[a-z0-9_.-]{0,24}?(?:pass?w(?:or)?d|ps?swd|pwd|pw|passphrase|passcode|pass|secret)[a-z0-9_]{0,10}?)";
+
+/// Ends of names that are about a password, and are none.
+const ABOUT: [&[u8]; 22] = [
+    b"id", b"ids", b"name", b"file", b"path", b"url", b"uri", b"field", b"hint", b"hash", b"length", b"policy",
+    b"reset", b"type", b"ref", b"refs", b"prompt", b"label", b"manager", b"secrets", b"ports", b"port",
+];
 
 /// How far around a trigger is looked.
 const BEFORE: usize = 32;
@@ -69,15 +77,17 @@ impl Passwords {
         let build = |pattern: &str| Regex::new(&format!("(?i-u){}", pattern.replace("WORD", WORD))).ok();
         Self {
             quoted: build(
-                r#"\bWORD(?:_\w{1,10}|\w{0,3})?(?:\\?["'`\])]){0,3}[ \t]{0,6}(?::=|=>|===?|!==?|[:=,(]|[ \t])[ \t]{0,6}(?:value[ \t]?=[ \t]?)?\\{0,4}(?:"(?P<a>[^"\\\r\n]{4,96})\\{0,4}"|'(?P<b>[^'\\\r\n]{4,96})\\{0,4}'|`(?P<c>[^`\r\n]{4,96})`)"#,
+                r#"\bWORD(?:\\?["'`\])]){0,3}[ \t]{0,12}(?::=|=>|===?|!==?|[:=,(]|[ \t])[ \t]{0,6}(?:value[ \t]?=[ \t]?)?\\{0,4}(?:"(?P<a>[^"\\\r\n]{4,96})\\{0,4}"|'(?P<b>[^'\\\r\n]{4,96})\\{0,4}'|`(?P<c>[^`\r\n]{4,96})`)"#,
             ),
-            bare: build(r#"\bWORD[\])]?(?:[ \t]{0,3}(?::=|=>|==|[:=>])[ \t]{0,3}|[ \t])(?P<a>[^\s"'`<>]{6,96})"#),
+            bare: build(
+                r#"\b(?:WORD[\])]?[ \t]{0,3}(?::=|=>|==|[:=>])[ \t]{0,3}|(?:--?[a-z-]{0,20}pass\w{0,10}|passw(?:or)?d|pwd|pw|passphrase)[ \t])(?P<a>[^\s"'`<>]{6,96})"#,
+            ),
             prose: build(
                 r#"\b(?:password|passphrase|passwd|passcode|pwd|pw|secret)(?: [a-z]{1,12}){0,6}? (?:is|was|to|=)(?: now| set to)?:? ["'`]?(?P<a>[^\s"'`<>]{6,96})"#,
             ),
             pair: build(r#"\blogin\b[^\n:]{0,40}: ?[\w.@-]{2,32} ?/ ?(?P<a>[^\s"'`<>]{6,96})"#),
             sql: build(r#"\bidentified[ \t]+by[ \t]+(?:values[ \t]+)?["']?(?P<a>[^\s"'`;\\)]{6,96})"#),
-            curl: build(r#"(?:\bcurl\b|wget)[^\n]{0,60} -u[ ]["']?[\w.@-]{0,40}:(?P<a>[^\s"'`<>]{4,96})"#),
+            curl: build(r#"\b(?:curl|wget)\b[\s\S]{0,110}\s-u[ ]["']?[\w.@-]{0,40}:(?P<a>[^\s"'`<>]{4,96})"#),
         }
     }
 
@@ -109,10 +119,10 @@ impl Passwords {
         if let Some(range) = capture(self.quoted.as_ref(), window) {
             return quoted_value(&window[range.clone()]).then(|| shifted(range));
         }
-        if let Some(range) = capture(self.prose.as_ref(), window).map(|r| ended(window, r)) {
-            if password(&window[range.clone()]) {
-                return Some(shifted(range));
-            }
+        if let Some(range) = capture(self.prose.as_ref(), window).map(|r| ended(window, r))
+            && password(&window[range.clone()])
+        {
+            return Some(shifted(range));
         }
         let range = ended(window, capture(self.bare.as_ref(), window)?);
         bare_value(&window[range.clone()], true).then(|| shifted(range))
@@ -127,17 +137,19 @@ impl Passwords {
 
 fn capture(pattern: Option<&Regex>, window: &[u8]) -> Option<Range<usize>> {
     let found = pattern?.captures(window)?;
-    ["a", "b", "c"].iter().find_map(|name| found.get_named(name)).map(|m| m.range())
-}
-
-trait Named<'t> {
-    fn get_named(&self, name: &str) -> Option<regex::bytes::Match<'t>>;
-}
-
-impl<'t> Named<'t> for regex::bytes::Captures<'t> {
-    fn get_named(&self, name: &str) -> Option<regex::bytes::Match<'t>> {
-        self.name(name)
+    if found.name("name").is_some_and(|name| about(name.as_bytes())) {
+        return None;
     }
+    ["a", "b", "c"].iter().find_map(|name| found.name(name)).map(|value| value.range())
+}
+
+/// Whether a name is of something about a password: its file, its id, its length.
+fn about(name: &[u8]) -> bool {
+    ABOUT.iter().any(|end| {
+        let Some(head) = name.len().checked_sub(end.len()).filter(|head| *head > 0) else { return false };
+        // `passwordId`, `password_id`, `PASSWORD_ID`, `secretsid`; not `valid`.
+        name[head..].eq_ignore_ascii_case(end)
+    })
 }
 
 /// Without the punctuation that belongs to the sentence.
@@ -166,13 +178,13 @@ fn ended(window: &[u8], mut range: Range<usize>) -> Range<usize> {
 
 /// A value in quotes is meant as one: letters alone may be a password, but not a name, a path or a sentence.
 fn quoted_value(value: &[u8]) -> bool {
-    let blanks = value.iter().filter(|b| **b == b' ').count();
+    let sentence = value.contains(&b' ');
     let identifier =
         value.iter().all(|b| b.is_ascii_uppercase() || *b == b'_' || b.is_ascii_digit()) && value.contains(&b'_');
     let path = value.contains(&b'/') && !value.iter().any(u8::is_ascii_digit);
     let dashed = value.contains(&b'-') && value.iter().all(|b| b.is_ascii_lowercase() || *b == b'-');
     let snake = value.contains(&b'_') && value.iter().all(|b| b.is_ascii_lowercase() || *b == b'_');
-    if stand_in(value) || reference(value) || code(value) || identifier || path || dashed || snake || blanks > 0 {
+    if stand_in(value) || reference(value) || code(value) || identifier || path || dashed || snake || sentence {
         return false;
     }
     password(value) || value.iter().any(|b| b.is_ascii_digit() || matches!(b, b'$' | b'!' | b'@' | b'#' | b'%' | b'&'))

@@ -51,6 +51,7 @@ impl Rule {
     }
 
     /// The same where up to `lead` bytes stand before the keyword.
+    #[must_use]
     pub const fn leading(mut self, lead: usize) -> Self {
         self.lead = lead;
         self

@@ -84,8 +84,8 @@ impl Scanner {
     /// Returns the work that the rules did beyond the triggers, in bytes: it is bounded by a multiple of the
     /// text's length.
     pub fn scan(&self, text: &[u8], mut emit: impl FnMut(Hit)) -> u64 {
-        let mut words = Runs::new(&WORD, SHORTEST_WORD, 0);
-        let mut numbers = Runs::new(&NUMBER, SHORTEST_NUMBER, 0);
+        let mut words = Runs::new(&WORD, SHORTEST_WORD);
+        let mut numbers = Runs::new(&NUMBER, SHORTEST_NUMBER);
         let mut literal = 0;
         let mut found: Vec<Hit> = Vec::new();
         let mut last: Option<Hit> = None;
@@ -121,11 +121,16 @@ impl Scanner {
     }
 
     fn word(&self, text: &[u8], run: Range<usize>, found: &mut Vec<Hit>) -> usize {
+        // Without a digit or a capital it is words: `state-of-the-art`.
+        if !text[run.clone()].iter().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) {
+            return run.len();
+        }
         let work = self.tokens.look(text, &run, &mut |rule, span| found.push(Hit { rule, span }));
-        if run.start > 0 && text[run.start - 1] == b'$' {
-            if let Some(span) = self.shapes.hash(text, &run) {
-                found.push(Hit { rule: &HASH, span });
-            }
+        if run.start > 0
+            && text[run.start - 1] == b'$'
+            && let Some(span) = self.shapes.hash(text, &run)
+        {
+            found.push(Hit { rule: &HASH, span });
         }
         let length = run.len();
         if let Some((rule, span)) = self.named.look(text, run) {

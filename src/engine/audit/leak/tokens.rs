@@ -80,7 +80,15 @@ impl Tokens {
         let window = &text[from..text.len().min(at + WINDOW)];
         let Some(found) = pattern.find(window) else { return window.len() };
         let span = from + found.start()..from + found.end();
-        let ends = text.get(span.end).is_none_or(|b| !b.is_ascii_alphanumeric());
+        // A longer token is cut by the window; a name such as `ico-....png` is a file's.
+        let ends = found.end() == window.len()
+            || match text.get(span.end) {
+                Some(b'.') => {
+                    !text[span.end + 1..].iter().take(3).all(u8::is_ascii_lowercase) || text.len() < span.end + 4
+                }
+                Some(byte) => !byte.is_ascii_alphanumeric(),
+                None => true,
+            };
         if ends && span.start <= at && span.end > at && boundary(text, span.start) && genuine(rule, found.as_bytes()) {
             emit(rule, span);
         }

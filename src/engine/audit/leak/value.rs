@@ -106,13 +106,22 @@ pub fn reference(value: &[u8]) -> bool {
         || starts(b"env:")
         || starts(b"#{")
         || (starts(b"%") && (value.ends_with(b"%") || starts(b"%s") || starts(b"%(")))
-        || (starts(b"$")
-            && value[1..].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
-            && value.len() > 1)
+        || variable(value)
+        || starts(b"file:")
         || value.windows(2).any(|w| w == b"${" || w == b"{{" || w == b"$(" || w == b"()")
         || (value.contains(&b'(')
             && value.ends_with(b")")
             && value.iter().position(|&b| b == b'(').is_some_and(|at| at > 0 && word(&value[..at])))
+}
+
+/// A shell or PHP variable: `$NAME`, `$_POST`, also where a quote or a backslash stands before it.
+fn variable(value: &[u8]) -> bool {
+    let Some(name) = value.iter().position(|b| !matches!(b, b'"' | b'\'' | b'\\')).map(|at| &value[at..]) else {
+        return false;
+    };
+    let Some(name) = name.strip_prefix(b"$") else { return false };
+    let upper = name.iter().take_while(|b| b.is_ascii_uppercase() || **b == b'_').count();
+    !name.is_empty() && (upper >= 3 || word(name))
 }
 
 fn word(text: &[u8]) -> bool {
@@ -136,10 +145,13 @@ pub fn random(value: &[u8]) -> bool {
     // A dotted or slashed name of short parts is a host, a path or a version.
     let longest = value.split(|b| matches!(b, b'.' | b'/')).map(<[u8]>::len).max().unwrap_or_default();
     let classes = changes(value);
+    let varied = classes * 5 >= value.len()
+        || (classes * 12 >= value.len() && consonants(value) >= 5)
+        || (value.len() >= 32 && hexadecimal(value));
     digits >= 2
         && letters >= 3
         && longest >= 12
-        && classes * 5 >= value.len()
+        && varied
         && entropy(value) >= 3.0
         && !value.windows(4).any(|w| w == b"://" || w == b".com" || w == b"http")
 }
@@ -204,6 +216,12 @@ fn changes(value: &[u8]) -> usize {
     value.windows(2).filter(|w| class(w[0]) != class(w[1]) && class(w[0]) != 3 && class(w[1]) != 3).count()
 }
 
+/// The longest run of consonants: five in a row are rare in words and names, common in random letters.
+fn consonants(value: &[u8]) -> usize {
+    let consonant = |b: &u8| b.is_ascii_alphabetic() && !b"aeiouyAEIOUY".contains(b);
+    value.split(|b| !consonant(b)).map(<[u8]>::len).max().unwrap_or_default()
+}
+
 /// Whether all is hexadecimal digits, of one case, with dashes at most: a digest, a UUID, or a key of that form.
 pub fn hexadecimal(value: &[u8]) -> bool {
     value.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-')
@@ -225,7 +243,8 @@ fn trim_marks(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// Whether `text` holds `word`, which is in lower case.
+/// Whether `text` holds `word`, which begins with a letter and is in lower case.
 pub fn contains_ignore_case(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+    let Some(first) = word.first() else { return true };
+    text.windows(word.len()).any(|w| w[0] | 0x20 == first | 0x20 && w.eq_ignore_ascii_case(word))
 }

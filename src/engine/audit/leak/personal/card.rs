@@ -18,14 +18,14 @@ fn issuer(digits: &[u8], context: bool) -> bool {
                 || matches!(two, 51..=55 | 62 | 65)
                 || matches!(four, 2221..=2720 | 3528..=3589 | 6011)
                 || matches!(three, 644..=649)
-                || (context && matches!(two, 50 | 56..=58 | 60 | 63 | 67))
+                || (context && matches!(two, 35 | 50 | 56..=58 | 60 | 63 | 67))
         }
         13 => one == 4,
         17..=19 => {
             one == 4 && len == 19
                 || matches!(two, 62 | 65)
                 || matches!(four, 3528..=3589 | 6011)
-                || (context && matches!(two, 50 | 56..=58 | 60 | 63 | 67))
+                || (context && matches!(two, 35 | 50 | 56..=58 | 60 | 63 | 67))
         }
         12 => context && matches!(two, 50 | 56..=58 | 60 | 63 | 67),
         _ => false,

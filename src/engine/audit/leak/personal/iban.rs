@@ -112,8 +112,9 @@ fn escaped(text: &[u8], start: usize) -> bool {
 }
 
 fn at(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let country: &[u8; 2] = text.get(start..start + 2)?.try_into().ok()?;
-    let length = LENGTHS.iter().find(|(c, _)| *c == country)?.1;
+    let upper = |at: usize| text.get(at).map(u8::to_ascii_uppercase);
+    let country = [upper(start)?, upper(start + 1)?];
+    let length = LENGTHS.iter().find(|(c, _)| **c == country)?.1;
     let mut remainder = 0_u32;
     let mut head = [0_u8; 4];
     let mut taken = 0;
@@ -126,7 +127,7 @@ fn at(text: &[u8], start: usize) -> Option<Range<usize>> {
         remainder = (remainder * if value > 9 { 100 } else { 10 } + value) % 97;
     };
     while taken < length {
-        let byte = *text.get(end)?;
+        let byte = upper(end)?;
         // One blank or dash between groups of four.
         if matches!(byte, b' ' | b'-') && taken >= 4 && taken % 4 == 0 {
             end += 1;

@@ -7,8 +7,10 @@ use super::phone::{Phone, beside};
 use super::{CARD, IBAN, PHONE, SSN as SSN_RULE, card, iban};
 use crate::engine::audit::leak::value::contains_ignore_case;
 
-pub const SSN: &str = r"\d{3}-\d{2}-\d{4}";
+pub const SSN: &str = r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}";
 
+/// No number of a person has fewer digits.
+const FEWEST_DIGITS: usize = 7;
 /// How far the words beside a number are looked for.
 const BEFORE: usize = 28;
 const AFTER: usize = 9;
@@ -26,7 +28,7 @@ impl Numbers {
     pub fn new() -> Self {
         Self {
             cards: Regex::new(&format!("(?-u){}", card::PATTERN)).ok(),
-            social: Regex::new(&format!("(?-u){SSN}")).ok(),
+            social: Regex::new(&format!(r"(?-u)\A(?:{SSN})\z")).ok(),
             phone: Phone::new(),
         }
     }
@@ -34,10 +36,16 @@ impl Numbers {
     /// Looks at one run of the class of numbers.
     #[inline]
     pub fn look(&self, text: &[u8], run: Range<usize>, emit: &mut dyn FnMut(&'static Rule, Range<usize>)) {
-        if text[run.clone()].iter().filter(|b| b.is_ascii_digit()).count() < super::super::runs::SHORTEST_NUMBER {
-            return;
+        // Most runs of digits in prose are dates, and are to cost little.
+        let mut start = run.start;
+        while start < run.end && !text[start].is_ascii_digit() {
+            start += 1;
         }
-        self.pieces(text, run, emit);
+        start += date(&text[start..run.end]);
+        let rest = &text[start..run.end];
+        if rest.len() >= FEWEST_DIGITS && rest.iter().filter(|b| b.is_ascii_digit()).count() >= FEWEST_DIGITS {
+            self.pieces(text, run, emit);
+        }
     }
 
     fn pieces(&self, text: &[u8], run: Range<usize>, emit: &mut dyn FnMut(&'static Rule, Range<usize>)) {
@@ -56,7 +64,7 @@ impl Numbers {
             let limit = run.end.min(start + PIECE);
             let mut end = start + 1;
             while end < limit
-                && !(text[end - 1..=end] == *b"  ")
+                && text[end - 1..=end] != *b"  "
                 && (text[end - 1].is_ascii_digit() || date_at(text, end, limit) == 0)
             {
                 end += 1;
@@ -72,13 +80,13 @@ impl Numbers {
     fn piece(&self, text: &[u8], piece: Range<usize>, emit: &mut dyn FnMut(&'static Rule, Range<usize>)) {
         let number = &text[piece.clone()];
         let digits = number.iter().filter(|b| b.is_ascii_digit()).count();
-        if digits < 7 {
+        if digits < FEWEST_DIGITS {
             return;
         }
-        if digits >= 9 {
-            if let Some(range) = iban::find(text, piece.clone()) {
-                return emit(&IBAN, range);
-            }
+        if digits >= 9
+            && let Some(range) = iban::find(text, piece.clone())
+        {
+            return emit(&IBAN, range);
         }
         let before = &text[piece.start.saturating_sub(BEFORE)..piece.start];
         let after = &text[piece.end..text.len().min(piece.end + AFTER)];
@@ -93,13 +101,11 @@ impl Numbers {
         if digits >= 12 && !tail && self.card(text, &piece, emit) {
             return;
         }
-        if digits == 9 && !tail {
-            if let Some(found) = self.social.as_ref().and_then(|s| s.find(number)).filter(|f| f.len() == number.len()) {
-                if social(found.as_bytes()) {
-                    emit(&SSN_RULE, piece);
-                }
-                return;
+        if digits == 9 && !tail && self.social.as_ref().is_some_and(|form| form.is_match(number)) {
+            if social(number) {
+                emit(&SSN_RULE, piece);
             }
+            return;
         }
         let extension = extension(after);
         if (!tail || extension > 0) && self.is_phone(number, digits, before, after) {
@@ -151,13 +157,14 @@ fn social(number: &[u8]) -> bool {
 
 /// How many bytes at the start are a date: `2026-03-04`, `04.03.2026`, `2026/03/04`; 0 if none.
 fn date(text: &[u8]) -> usize {
-    let digits = |range: Range<usize>| text.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
-    let mark = |at: usize| text.get(at).is_some_and(|b| matches!(b, b'-' | b'.' | b'/'));
-    let ends = |at: usize| text.get(at).is_none_or(|b| !b.is_ascii_digit());
-    let year_first = digits(0..4) && mark(4) && digits(5..7) && mark(7) && digits(8..10) && ends(10);
-    let year_last = digits(0..2) && mark(2) && digits(3..5) && mark(5) && digits(6..10) && ends(10);
-    let plausible = |year: &[u8]| matches!(&year[..2], b"19" | b"20");
-    if year_first && plausible(&text[..4]) || year_last && plausible(&text[6..10]) { 10 } else { 0 }
+    let Some(head) = text.first_chunk::<10>() else { return 0 };
+    let digit = |at: usize| head[at].is_ascii_digit();
+    let mark = |at: usize| matches!(head[at], b'-' | b'.' | b'/');
+    let century = |at: usize| head[at..at + 2] == *b"19" || head[at..at + 2] == *b"20";
+    let year_first = mark(4) && mark(7) && century(0) && [2, 3, 5, 6, 8, 9].into_iter().all(digit);
+    let year_last = mark(2) && mark(5) && century(6) && [0, 1, 3, 4, 8, 9].into_iter().all(digit);
+    let ends = text.get(10).is_none_or(|b| !b.is_ascii_digit());
+    if (year_first || year_last) && ends { 10 } else { 0 }
 }
 
 fn date_at(text: &[u8], at: usize, limit: usize) -> usize {

@@ -2,7 +2,19 @@ use regex::bytes::Regex;
 
 use super::super::value::contains_ignore_case;
 
-pub const PATTERN: &str = r"(?:\+|\b00)[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,5}|\(\d{2,4}\) ?\d{3,4}[ .-]?\d{4}|\d{3}[.-]\d{3}[.-]\d{4}|\d{2,4}(?:[ .-]\d{2,4}){1,5}|\d{6,12}";
+/// Forms that nothing else has, and numbers after a word for telephones.
+pub const PATTERN: &str = concat!(
+    r"\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,5}",
+    r"|001-\d{3}-\d{3}-\d{4}|\([2-9]\d\d\) ?[2-9]\d\d-\d{4}|[2-9]\d\d[.-][2-9]\d\d[.-]\d{4}",
+    r"|0[1-9]\d{1,2}[ -]\d{3}[ -]\d{2}[ -]\d{2}|0[1-9]\d{2}[ -]\d{3}[ -]\d{4}|0 \(\d{3}\) \d{3} ?\d{2} ?\d{2}",
+    r"|(?i:phone|mobile|tel[.: ]|call|cell|fax|desk|whatsapp|sms)\D{1,20}[\d(][\d ().-]{6,20}",
+);
+/// The part of it that is certain without a word beside it.
+const CERTAIN: &str = concat!(
+    r"(?-u)\A(?:\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,5}",
+    r"|001-\d{3}-\d{3}-\d{4}|\([2-9]\d\d\) ?[2-9]\d\d-\d{4}|[2-9]\d\d[.-][2-9]\d\d[.-]\d{4}",
+    r"|0[1-9]\d{1,2}[ -]\d{3}[ -]\d{2}[ -]\d{2}|0[1-9]\d{2}[ -]\d{3}[ -]\d{4}|0 \(\d{3}\) \d{3} ?\d{2} ?\d{2})\z",
+);
 
 /// Words before a number that make it a telephone's.
 const BEFORE: [&[u8]; 14] = [
@@ -32,8 +44,7 @@ pub struct Phone {
 
 impl Phone {
     pub fn new() -> Self {
-        let certain = r"(?-u)\A(?:\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,5}|001-\d{3}-\d{3}-\d{4}|\([2-9]\d\d\) ?[2-9]\d\d-\d{4}|[2-9]\d\d([.-])[2-9]\d\d[.-]\d{4})\z";
-        Self { certain: Regex::new(certain).ok() }
+        Self { certain: Regex::new(CERTAIN).ok() }
     }
 
     /// Whether `number`, cut to its digits and signs, is a telephone's; `before` and `after` are what stands beside it.
@@ -56,10 +67,7 @@ fn grouped(number: &[u8]) -> bool {
     let mut groups = number.split(|b| !b.is_ascii_digit()).filter(|g| !g.is_empty());
     let apart =
         number.windows(2).all(|w| w[0].is_ascii_digit() || w[1].is_ascii_digit() || matches!(w, b") " | b" (" | b")-"));
-    apart
-        && groups.all(|g| g.len() <= 11)
-        && number.iter().filter(|b| **b == b'.').count() <= 4
-        && !number.starts_with(b"0.")
+    apart && groups.all(|g| g.len() <= 11) && !number.starts_with(b"0.")
 }
 
 /// Whether a word of telephones stands near.

@@ -7,7 +7,7 @@ pub const RULES: &[Rule] = &[
         "Slack token",
         Critical,
         &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxo-", "xoxs-"],
-        r"xox[bpaors]-(?:\d-)?[A-Za-z0-9]{8,}(?:-[A-Za-z0-9]{6,}){0,4}",
+        r"xox[bpaors]-[A-Za-z0-9]{8,}(?:-[A-Za-z0-9]{6,}){0,4}",
     ),
     Rule::token("slack-app-token", "Slack app token", Critical, &["xapp-"], r"xapp-\d[\d-]*[A-Za-z0-9/-]{20,120}"),
     Rule::token(
@@ -23,7 +23,7 @@ pub const RULES: &[Rule] = &[
         "Slack webhook",
         High,
         &["hooks.slack.com/"],
-        r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/_-]{40,60}",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/_-]{40,90}",
     ),
     Rule::token(
         "discord-webhook",

@@ -28,7 +28,6 @@ pub const RULES: &[Rule] = &[
         r"gl(?:pat|dt|rtr|rt|ptt|ft|imt|agent|oas|soat|ffct|wt)-[\w-]{20,300}(?:\.[0-9a-z]{2}\.?[0-9a-z]{7,9}|\.[0-9a-z]{9})?|glcbt-(?:[0-9a-zA-Z]{1,5}_)?[\w-]{20}",
     ),
     Rule::token("gitlab-runner-token", "GitLab runner registration token", High, &["GR1348941"], r"GR1348941[\w-]{20}"),
-    Rule::token("gitlab-session", "GitLab session", High, &["_gitlab_session="], r"_gitlab_session=[0-9a-z]{32}"),
     Rule::token(
         "bitbucket-token",
         "Bitbucket token",
