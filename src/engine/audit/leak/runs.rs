@@ -81,7 +81,7 @@ pub struct Runs {
     shortest: usize,
     next: usize,
     /// The block whose bits `starts` holds, and the mask of the one behind it.
-    block: usize,
+    block: Option<usize>,
     starts: u64,
     ahead: u64,
 }
@@ -89,7 +89,7 @@ pub struct Runs {
 impl Runs {
     /// Begins at the start of a text; `shortest` is a power of two, at most a block.
     pub const fn new(class: &'static Class, shortest: usize) -> Self {
-        Self { class, shortest, next: 0, block: usize::MAX, starts: 0, ahead: 0 }
+        Self { class, shortest, next: 0, block: None, starts: 0, ahead: 0 }
     }
 
     /// The next run that begins before `end`.
@@ -97,7 +97,7 @@ impl Runs {
     pub fn next(&mut self, text: &[u8], end: usize) -> Option<Range<usize>> {
         while self.next < end {
             let block = self.next / BLOCK;
-            if block != self.block {
+            if self.block != Some(block) {
                 self.load(text, block);
             }
             let starts = self.starts & (u64::MAX << (self.next % BLOCK));
@@ -127,7 +127,7 @@ impl Runs {
     /// Finds where runs may begin in a block.
     #[inline]
     fn load(&mut self, text: &[u8], block: usize) {
-        let mask = if block == self.block.wrapping_add(1) { self.ahead } else { self.mask(text, block) };
+        let mask = if self.block.is_some_and(|before| before + 1 == block) { self.ahead } else { self.mask(text, block) };
         self.ahead = self.mask(text, block + 1);
         let mut runs = (u128::from(self.ahead) << BLOCK) | u128::from(mask);
         let mut length = 1;
@@ -135,7 +135,7 @@ impl Runs {
             runs &= runs >> length;
             length *= 2;
         }
-        self.block = block;
+        self.block = Some(block);
         self.starts = u64::try_from(runs & u128::from(u64::MAX)).unwrap_or_default();
     }
 
