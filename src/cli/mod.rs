@@ -5,6 +5,7 @@ mod crd;
 mod describe;
 mod error;
 mod eval;
+pub mod eval_leaks;
 mod get;
 mod init;
 mod lint;
