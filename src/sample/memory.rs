@@ -118,7 +118,7 @@ impl Iterator for Memories<'_> {
             if second != text.category && random.chance(30) {
                 memory.categories.push(second);
             }
-            for _ in 0..[0, 0, 1, 2].get(random.below(4)).copied().unwrap_or(0) {
+            if random.chance(30) {
                 let kind = random.pick(&["search", "search", "list"]);
                 memory.accesses.push((Timeline::later(created, 20 * 24, random), kind, query(random)));
             }

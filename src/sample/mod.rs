@@ -5,6 +5,7 @@ mod damage;
 mod database;
 mod error;
 mod insert;
+mod judge;
 mod memory;
 mod people;
 mod plant;
@@ -20,6 +21,7 @@ mod write;
 
 pub use damage::Damage;
 pub use error::SampleError;
+pub use judge::{Found, Judgement, Missed, Told, judge};
 pub use planted::{Expected, Planted};
 pub use schema::Generation;
 pub use write::{Recipe, planted, recipe, write};

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{CorruptionEvent, Finding};
@@ -90,6 +92,15 @@ impl Expected {
                     && is(place, &finding.place)
             }
             Self::Corruption { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corruption { check, component, object, .. } => write!(f, "{check} in {component}: {object}"),
+            Self::Finding { check, component, rule, place } => write!(f, "{check}/{rule} in {component}: {place}"),
         }
     }
 }
