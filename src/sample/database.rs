@@ -5,7 +5,7 @@ use md5::{Digest as _, Md5};
 use uuid::Uuid;
 
 use super::error::SampleError;
-use super::insert::{Filling, Rows, Value};
+use super::insert::{Filling, Format, Rows, Value};
 use super::memory::{Memories, Memory, State};
 use super::people::People;
 use super::random::Random;
@@ -26,16 +26,16 @@ pub struct Shape {
     pub seed: u64,
     /// Which tables.
     pub generation: Generation,
-    /// Bytes of a page.
-    pub page_size: u32,
+    /// How both files are laid out.
+    pub format: Format,
 }
 
 /// Writes `database` (OpenMemory's) and `history` (mem0's); neither exists yet.
 pub async fn write(database: &Path, history: &Path, shape: Shape) -> Result<(), SampleError> {
     let people = People::new(shape.memories, shape.generation, &mut Random::new(shape.seed, 1));
-    let filling = Filling::begin(database, shape.page_size, shape.generation.tables()).await?;
+    let filling = Filling::begin(database, shape.format, shape.generation.tables()).await?;
     let mut main = Main::new(filling, &people, Random::new(shape.seed, 4));
-    let filling = Filling::begin(history, shape.page_size, shape.generation.history_tables()).await?;
+    let filling = Filling::begin(history, shape.format, shape.generation.history_tables()).await?;
     let mut mem0 = History::new(filling, &people, shape.generation, Random::new(shape.seed, 5));
 
     main.setting().await.map_err(SampleError::sqlite(database))?;

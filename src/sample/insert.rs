@@ -31,6 +31,24 @@ impl From<Option<String>> for Value {
     }
 }
 
+/// How a new database is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Encoding of texts, as `PRAGMA encoding` takes it.
+    pub encoding: &'static str,
+    /// As `PRAGMA auto_vacuum` takes it.
+    pub auto_vacuum: &'static str,
+}
+
+impl Default for Format {
+    /// As Python's SQLite makes it.
+    fn default() -> Self {
+        Self { page_size: 4096, encoding: "'UTF-8'", auto_vacuum: "NONE" }
+    }
+}
+
 /// A new database that is being filled in one transaction.
 ///
 /// Nothing is synced and nothing journalled meanwhile: a sample that was interrupted is written again.
@@ -54,11 +72,13 @@ const BATCH: usize = 64;
 
 impl Filling {
     /// Makes the database and its tables.
-    pub async fn begin(path: &Path, page_size: u32, tables: &[&'static str]) -> Result<Self, SampleError> {
+    pub async fn begin(path: &Path, format: Format, tables: &[&'static str]) -> Result<Self, SampleError> {
         let mut connection = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
-            .page_size(page_size)
+            .page_size(format.page_size)
+            .pragma("encoding", format.encoding)
+            .pragma("auto_vacuum", format.auto_vacuum)
             .journal_mode(SqliteJournalMode::Off)
             .synchronous(SqliteSynchronous::Off)
             .foreign_keys(false)

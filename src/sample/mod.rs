@@ -4,6 +4,7 @@
 mod damage;
 mod database;
 mod error;
+pub mod fault;
 mod insert;
 mod judge;
 mod memory;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::damage::Damage;
 use super::database::{self, Shape};
 use super::error::SampleError;
+use super::insert::Format;
 use super::plant::Site;
 use super::planted::Planted;
 use super::schema::Generation;
@@ -62,7 +63,7 @@ pub async fn write(folder: &Path, recipe: &Recipe, damages: &[Damage]) -> Result
         fs::create_dir_all(folder).map_err(SampleError::io(folder))?;
     }
     let Recipe { memories, seed, generation } = *recipe;
-    database::write(&main, &history, Shape { memories, seed, generation, page_size: 4096 }).await?;
+    database::write(&main, &history, Shape { memories, seed, generation, format: Format::default() }).await?;
     for path in [&main, &history] {
         tree::touch(path, timeline::end())?;
     }
