@@ -35,7 +35,11 @@ pub fn page_header_bit(base: &Base, random: &mut Random) -> Option<Change> {
 pub fn cell_pointer_bit(base: &Base, random: &mut Random) -> Option<Change> {
     let pages = Pages::of(&base.database)?;
     let page = tree(&pages, random, |tree| tree != Tree::Inner)?;
-    let cell = random.below(pages.cells(page).len());
+    let cells = pages.cells(page).len();
+    if cells == 0 {
+        return cell_pointer_bit(base, random);
+    }
+    let cell = random.below(cells);
     flip(base, pages.range(page).start + 8 + 2 * cell + random.below(2), random)
 }
 
@@ -107,8 +111,10 @@ pub fn index_page_bit(base: &Base, random: &mut Random) -> Option<Change> {
 
 pub fn schema_page_bit(base: &Base, random: &mut Random) -> Option<Change> {
     let pages = Pages::of(&base.database)?;
-    let at = 100 + random.below(pages.size() - 100);
-    flip(base, at, random)
+    let leaves = pages.children(1);
+    let page = leaves.get(random.below(leaves.len())).copied().unwrap_or(1);
+    let cells = pages.cells(page);
+    flip(base, *cells.get(random.below(cells.len()))? + random.below(60), random)
 }
 
 pub fn any_bit(base: &Base, random: &mut Random) -> Option<Change> {

@@ -74,6 +74,15 @@ impl<'a> Pages<'a> {
         (0..count).filter_map(|cell| Some(start + self.short(array + 2 * cell)?)).collect()
     }
 
+    /// The children of an inner page but the last; none of a leaf.
+    pub fn children(&self, page: usize) -> Vec<usize> {
+        let head = self.range(page).start + if page == 1 { 100 } else { 0 };
+        match self.bytes.get(head) {
+            Some(2 | 5) => self.cells(page).into_iter().filter_map(|cell| self.number(cell)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn tree(&self, page: usize) -> Option<Tree> {
         match self.bytes.get(self.range(page).start)? {
             13 => Some(Tree::TableLeaf),
