@@ -6,9 +6,9 @@ use super::random::Random;
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// An OpenAI key in the form of 2023: 20 characters, OpenAI's mark, 20 characters.
+/// An OpenAI project key: 74 characters, OpenAI's mark, 74 characters.
 pub fn openai_key(random: &mut Random) -> String {
-    format!("sk-{}{}{}{}", letters(random, 20), "T3Blbk", "FJ", letters(random, 20))
+    format!("sk-{}{}{}{}{}", "proj-", letters(random, 74), "T3Blbk", "FJ", letters(random, 74))
 }
 
 /// The id of an AWS access key.

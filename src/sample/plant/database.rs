@@ -91,7 +91,7 @@ impl Bank {
                     "UPDATE memories SET state = 'archived', archived_at = updated_at WHERE id = ?",
                 )
                 .await?;
-                Expected::corruption("sqlite-states", DATABASE, "memory_status_history", Some("I12"))
+                Expected::corruption("sqlite-states", DATABASE, "memories.state", Some("I12"))
             }
             Damage::DeletedWithoutTime => {
                 self.change("UPDATE memories SET deleted_at = NULL WHERE rowid = (SELECT max(rowid) FROM memories WHERE state = 'deleted')").await?;
@@ -105,7 +105,7 @@ impl Bank {
                 let id = self.memory(damage).await?;
                 let gone = query("DELETE FROM history WHERE memory_id = ? AND event = 'ADD'");
                 some(gone.bind(dashed(&id)).execute(&mut self.history).await?.rows_affected())?;
-                Expected::corruption("sqlite-history", DATABASE, "memories", Some("I11"))
+                Expected::corruption("sqlite-history", DATABASE, "memories.id", Some("I11"))
             }
             Damage::InvalidUtf8 => {
                 self.change("UPDATE apps SET description = CAST(x'63616FC3' AS TEXT) WHERE rowid = (SELECT max(rowid) FROM apps)").await?;
@@ -143,7 +143,7 @@ impl Bank {
                 let place = format!("memories/{id}/metadata");
                 return Ok(Some(Planted::of(
                     damage,
-                    vec![Expected::finding("leaks", DATABASE, "aws-access-key", place)],
+                    vec![Expected::finding("leaks", DATABASE, "aws-access-key-id", place)],
                 )));
             }
             Damage::DatabaseUrlInConfigs => {
@@ -154,7 +154,7 @@ impl Bank {
                 let place = format!("configs/{id}/value");
                 return Ok(Some(Planted::of(
                     damage,
-                    vec![Expected::finding("leaks", DATABASE, "database-url", place)],
+                    vec![Expected::finding("leaks", DATABASE, "address-password", place)],
                 )));
             }
             Damage::OpenaiKeyInMemory => (
@@ -162,12 +162,14 @@ impl Bank {
                 format!("For the demo the assistant may use {} until Friday.", secrets::openai_key(random)),
             ),
             Damage::EmailInMemory => {
-                ("email", format!("Mira can be reached at {} about the garden.", secrets::email(random)))
+                ("email-address", format!("Mira can be reached at {} about the garden.", secrets::email(random)))
             }
             Damage::PhoneInMemory => {
-                ("phone", format!("The plumber answers at {} in the morning.", secrets::phone(random)))
+                ("phone-number", format!("The plumber answers at {} in the morning.", secrets::phone(random)))
             }
-            Damage::CardInMemory => ("card", format!("Pays for the train with card {} only.", secrets::card(random))),
+            Damage::CardInMemory => {
+                ("payment-card", format!("Pays for the train with card {} only.", secrets::card(random)))
+            }
             Damage::IbanInMemory => ("iban", format!("Rent goes to {} on the first.", secrets::iban(random))),
             _ => return Ok(None),
         };

@@ -52,7 +52,7 @@ pub fn plant(site: &Site, damage: Damage) -> Result<Planted, SampleError> {
 pub fn history(site: &Site, damage: Damage) -> Result<Planted, SampleError> {
     let path = site.history();
     let mut bytes = fs::read(&path).map_err(SampleError::io(&path))?;
-    let sizes = Expected::corruption("sqlite-file", "history", "history.db", None);
+    let sizes = Expected::corruption("sqlite-file", "history", ".mem0/history.db", None);
     let planted = if damage == Damage::HistoryTail {
         let end = bytes.len();
         bytes.resize(end + 777, 0);
