@@ -57,7 +57,7 @@ async fn ask(set: &Set, scratch: &Path) -> Result<Answer, CliError> {
     let mut answer = Answer::default();
     let mut copies = Vec::new();
     for (file, component, kind) in
-        [("openmemory.db", "database", SchemaKind::OpenMemory), ("history.db", "history", SchemaKind::History)]
+        [("openmemory.db", "database", SchemaKind::OpenMemory), ("history.db", "history", SchemaKind::Mem0History)]
     {
         let mut copy = match sqlite::copy(set.folder(), file, &scratch.join(component), &meter) {
             Ok(copy) => copy,
