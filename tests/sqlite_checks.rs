@@ -9,10 +9,10 @@ use std::path::Path;
 
 use common::{APP, Bank, GENERATIONS, Generation, USER, change};
 use memorybank::bank::Meter;
-use memorybank::bank::sqlite::{SqliteError, SqliteReport, check, check_history, erasure};
+use memorybank::bank::sqlite::{SchemaKind, SqliteError, SqliteReport, check, check_history, erasure};
 use memorybank::domain::{CorruptionType, Level, Severity, Verdict};
-use memorybank::engine::integrity::sqlite::schema::SchemaKind;
 use proptest::prelude::*;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -251,7 +251,7 @@ async fn a_full_text_index_that_disagrees_is_told() {
 #[tokio::test]
 async fn a_zeroed_page_of_a_table_is_file_corruption() {
     let (_folder, bank) = bank(Generation::Application).await;
-    let page = leaf_of(&bank.database, "memories").await;
+    let page = page_of(&bank.database, "memories", "leaf").await;
     write(&bank.database, (page - 1) * PAGE, &[0; PAGE as usize]);
     for level in Level::ALL {
         let report = examine(&bank.database, level).await;
@@ -399,6 +399,55 @@ async fn text_of_deleted_memories_is_found_until_it_is_purged() {
     assert_eq!(checks.iter().map(|check| check.verdict).collect::<Vec<_>>(), [Verdict::Passed, Verdict::Unknown]);
 }
 
+#[tokio::test]
+async fn pages_that_lead_in_a_circle_end_with_a_verdict() {
+    let (_folder, bank) = bank(Generation::Application).await;
+    let root = page_of(&bank.database, "memories", "internal").await;
+    let mut page = fs::read(&bank.database).unwrap().split_off(usize::try_from((root - 1) * PAGE).unwrap());
+    page.truncate(usize::try_from(PAGE).unwrap());
+    let to_itself = u32::try_from(root).unwrap().to_be_bytes();
+    let cells = usize::from(u16::from_be_bytes([page[3], page[4]]));
+    for cell in (0..cells).map(|cell| 12 + 2 * cell) {
+        let at = usize::from(u16::from_be_bytes([page[cell], page[cell + 1]]));
+        page[at..at + 4].copy_from_slice(&to_itself);
+    }
+    page[8..12].copy_from_slice(&to_itself);
+    write(&bank.database, (root - 1) * PAGE, &page);
+    for level in Level::ALL {
+        let report = examine(&bank.database, level).await;
+        assert_eq!(verdict(&report, "sqlite-quick-check"), Verdict::Failed, "{report:?}");
+        assert!(report.corruption.iter().any(|event| event.object == "memories"), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn text_in_utf_16_is_read_as_such() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("openmemory.db"), "").unwrap();
+    change(&folder.path().join("openmemory.db"), "PRAGMA encoding = 'UTF-16le'; CREATE TABLE extra (note TEXT)").await;
+    let bank = Bank::build(folder.path(), Generation::Application, 3, 50).await;
+    assert_eq!(told(&examine(&bank.database, Level::Full).await), []);
+    let history = check_history(&bank.database, &bank.history, "history", &Meter::default()).await.unwrap();
+    assert_eq!(told(&history), []);
+    bank.change("UPDATE users SET name = CAST(x'00d8' AS TEXT)").await;
+    assert_eq!(told(&examine(&bank.database, Level::Full).await), [("sqlite-text", "users.name", 1)]);
+}
+
+#[tokio::test]
+async fn what_stands_in_the_wal_alone_is_checked() {
+    let (folder, bank) = bank(Generation::Application).await;
+    bank.change("PRAGMA journal_mode = WAL").await;
+    let copy = folder.path().join("copy.db");
+    let mut writer = sqlx::sqlite::SqliteConnectOptions::new().filename(&bank.database).connect().await.unwrap();
+    sqlx::query("UPDATE apps SET is_active = 7").execute(&mut writer).await.unwrap();
+    fs::copy(&bank.database, &copy).unwrap();
+    assert_eq!(told(&examine(&copy, Level::Full).await), [], "without the WAL the change is not there");
+    fs::copy(&bank.database, &copy).unwrap();
+    fs::copy(folder.path().join("openmemory.db-wal"), folder.path().join("copy.db-wal")).unwrap();
+    assert_eq!(told(&examine(&copy, Level::Full).await), [("sqlite-states", "apps.is_active", 1)]);
+    writer.close().await.unwrap();
+}
+
 #[test]
 fn a_file_damaged_anywhere_has_a_verdict_and_never_hangs() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -429,11 +478,12 @@ fn a_file_damaged_anywhere_has_a_verdict_and_never_hangs() {
         .unwrap();
 }
 
-async fn leaf_of(path: &Path, table: &str) -> u64 {
-    use sqlx::{ConnectOptions, Connection};
+/// The last page of a kind in a table.
+async fn page_of(path: &Path, table: &str, kind: &str) -> u64 {
     let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-    let page: i64 = sqlx::query_scalar("SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = 'leaf'")
+    let page: i64 = sqlx::query_scalar("SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = ?")
         .bind(table)
+        .bind(kind)
         .fetch_one(&mut connection)
         .await
         .unwrap();

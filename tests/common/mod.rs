@@ -189,9 +189,9 @@ pub const USER: &str = "aa0000000000400080000000000000a1";
 pub const APP: &str = "aa0000000000400080000000000000a2";
 pub const CATEGORY: &str = "aa0000000000400080000000000000a3";
 
-const HISTORY: &str = "CREATE TABLE history (id TEXT PRIMARY KEY, memory_id TEXT, old_memory TEXT, new_memory TEXT, \
+pub const HISTORY: &str = "CREATE TABLE history (id TEXT PRIMARY KEY, memory_id TEXT, old_memory TEXT, new_memory TEXT, \
     event TEXT, created_at DATETIME, updated_at DATETIME, is_deleted INTEGER, actor_id TEXT, role TEXT)";
-const MESSAGES: &str = "CREATE TABLE messages (id TEXT PRIMARY KEY, session_scope TEXT, role TEXT, content TEXT, \
+pub const MESSAGES: &str = "CREATE TABLE messages (id TEXT PRIMARY KEY, session_scope TEXT, role TEXT, content TEXT, \
     name TEXT, created_at DATETIME)";
 
 /// The statements that make an empty database.

@@ -74,7 +74,6 @@ async fn in_history(database: &Path, history: &Path, sizes: (u64, u64), stop: &S
     whole(&mut memories, SchemaKind::OpenMemory, "memories", &["id", "state", "content"]).await?;
     let known = ["memory_id", "event", "old_memory", "new_memory"];
     let messages = whole(&mut events, SchemaKind::Mem0History, "history", &known).await?.has("messages", &["content"]);
-    let (ours, theirs) = (memories.encoding().await?, events.encoding().await?);
     let rows = memories.number("SELECT count(state) FROM memories NOT INDEXED").await?
         + events.number("SELECT count(event) FROM history NOT INDEXED").await?;
     let mut in_history = 0;
@@ -83,15 +82,17 @@ async fn in_history(database: &Path, history: &Path, sizes: (u64, u64), stop: &S
         let mut deleted = Deleted::new(part);
         events
             .each("SELECT +memory_id FROM history NOT INDEXED WHERE event = 'DELETE'", |row| {
-                id(theirs, cell(row, 0)).into_iter().for_each(|id| deleted.in_history(id));
+                if let Some(id) = id(cell(row, 0)) {
+                    deleted.in_history(id);
+                }
                 Ok(())
             })
             .await?;
         memories
             .each("SELECT +id, +state, +content FROM memories NOT INDEXED", |row| {
-                if let (Some(id), Some(state)) = (id(ours, cell(row, 0)), readable(ours, cell(row, 1))) {
-                    let text = readable(ours, cell(row, 2)).unwrap_or_default();
-                    deleted.memory(id, &*state != "deleted", &text);
+                if let (Some(id), Some(state)) = (id(cell(row, 0)), readable(cell(row, 1))) {
+                    let text = readable(cell(row, 2)).unwrap_or_default();
+                    deleted.memory(id, state != "deleted", text);
                 }
                 Ok(())
             })
@@ -100,7 +101,7 @@ async fn in_history(database: &Path, history: &Path, sizes: (u64, u64), stop: &S
             .each(
                 "SELECT +memory_id FROM history NOT INDEXED WHERE length(old_memory) > 0 OR length(new_memory) > 0",
                 |row| {
-                    in_history += u64::from(id(theirs, cell(row, 0)).is_some_and(|id| deleted.has(id)));
+                    in_history += u64::from(id(cell(row, 0)).is_some_and(|id| deleted.has(id)));
                     Ok(())
                 },
             )
@@ -108,8 +109,7 @@ async fn in_history(database: &Path, history: &Path, sizes: (u64, u64), stop: &S
         if messages {
             events
                 .each("SELECT +content FROM messages NOT INDEXED", |row| {
-                    in_messages +=
-                        u64::from(readable(theirs, cell(row, 0)).is_some_and(|text| deleted.has_text(&text)));
+                    in_messages += u64::from(readable(cell(row, 0)).is_some_and(|text| deleted.has_text(text)));
                     Ok(())
                 })
                 .await?;

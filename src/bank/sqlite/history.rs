@@ -14,7 +14,6 @@ use crate::engine::integrity::sqlite::directory::Part;
 use crate::engine::integrity::sqlite::history::{Comparison, Disagreement, Happened};
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 use crate::engine::integrity::sqlite::tally::Rows;
-use crate::engine::integrity::sqlite::text::Encoding;
 
 const CHECK: &str = "sqlite-history";
 const MEMORIES: &str = "SELECT +id, +state, +created_at, +content FROM memories NOT INDEXED";
@@ -79,9 +78,8 @@ async fn open(database: &Path, history: &Path, sizes: (u64, u64), stop: &Stop) -
 }
 
 async fn compare(memories: &mut Reader, events: &mut Reader) -> Result<Compared, Trouble> {
-    let (ours, theirs) = (memories.encoding().await?, events.encoding().await?);
     let mut compared = Compared { memories: 0, rows: BTreeMap::new() };
-    let Some(beginning) = beginning(events, theirs).await? else { return Ok(compared) };
+    let Some(beginning) = beginning(events).await? else { return Ok(compared) };
     let mut rows = 0;
     memories
         .each("SELECT 0 FROM memories NOT INDEXED", |_| {
@@ -93,22 +91,22 @@ async fn compare(memories: &mut Reader, events: &mut Reader) -> Result<Compared,
         let mut comparison = Comparison::new(part, rows);
         memories
             .each(MEMORIES, |row| {
-                let created = readable(ours, cell(row, 2)).and_then(|text| date::parse(&text));
-                let state = readable(ours, cell(row, 1));
+                let created = readable(cell(row, 2)).and_then(date::parse);
+                let state = readable(cell(row, 1));
                 if let (Some(id), Some(state), true) =
-                    (id(ours, cell(row, 0)), state, created.is_some_and(|created| created >= beginning))
+                    (id(cell(row, 0)), state, created.is_some_and(|created| created >= beginning))
                 {
-                    let text = readable(ours, cell(row, 3)).unwrap_or_default();
-                    comparison.memory(id, &*state != "deleted", text.as_bytes());
+                    let text = readable(cell(row, 3)).unwrap_or_default();
+                    comparison.memory(id, state != "deleted", text.as_bytes());
                 }
                 Ok(())
             })
             .await?;
         events
             .each(EVENTS, |row| {
-                let what = readable(theirs, cell(row, 1)).and_then(|name| Happened::parse(name.as_bytes()));
-                if let (Some(id), Some(what)) = (id(theirs, cell(row, 0)), what) {
-                    comparison.happened(id, what, readable(theirs, cell(row, 2)).as_deref().map(str::as_bytes));
+                let what = readable(cell(row, 1)).and_then(|name| Happened::parse(name.as_bytes()));
+                if let (Some(id), Some(what)) = (id(cell(row, 0)), what) {
+                    comparison.happened(id, what, readable(cell(row, 2)).map(str::as_bytes));
                 }
                 Ok(())
             })
@@ -117,7 +115,7 @@ async fn compare(memories: &mut Reader, events: &mut Reader) -> Result<Compared,
         if comparison.any() {
             memories
                 .each("SELECT +id FROM memories NOT INDEXED", |row| {
-                    let Some(id) = id(ours, cell(row, 0)) else { return Ok(()) };
+                    let Some(id) = id(cell(row, 0)) else { return Ok(()) };
                     if let Some(kind) = comparison.disagreement(id) {
                         compared.rows.entry(kind).or_default().add(|| format!("{id:032x}"));
                     }
@@ -130,11 +128,11 @@ async fn compare(memories: &mut Reader, events: &mut Reader) -> Result<Compared,
 }
 
 /// When the history began, as far as it reaches back: memories that are older say nothing.
-async fn beginning(events: &mut Reader, encoding: Encoding) -> Result<Option<i64>, Trouble> {
+async fn beginning(events: &mut Reader) -> Result<Option<i64>, Trouble> {
     let mut first: Option<i64> = None;
     events
         .each(BEGINNING, |row| {
-            if let Some(at) = readable(encoding, cell(row, 0)).and_then(|text| date::parse(&text)) {
+            if let Some(at) = readable(cell(row, 0)).and_then(date::parse) {
                 first = Some(first.map_or(at, |first| first.min(at)));
             }
             Ok(())

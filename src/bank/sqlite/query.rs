@@ -158,7 +158,7 @@ impl Reader {
     }
 }
 
-/// A cell with the type and the bytes that are stored.
+/// A cell with the type and the bytes that are stored; text of a UTF-16 database in UTF-8, mended.
 pub(super) fn cell(row: &SqliteRow, column: usize) -> Cell<'_> {
     let Ok(value) = row.try_get_raw(column) else { return Cell::Null };
     if value.is_null() {

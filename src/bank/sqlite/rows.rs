@@ -52,7 +52,7 @@ pub(super) async fn judge(
     }
     judged.events = tally.events(component);
     if kind == SchemaKind::OpenMemory && !judged.unread.iter().any(|(table, _)| *table == "memories") {
-        match broken_chains(reader, schema, judge.encoding, memories).await {
+        match broken_chains(reader, schema, memories).await {
             Ok(rows) if rows.count > 0 => {
                 judged.events.push(BROKEN_CHAIN.event(component, "memories.state", &rows));
             }
@@ -68,14 +68,14 @@ pub(super) async fn judge(
     judged
 }
 
-/// The text of a cell, in UTF-8 whatever the database's encoding.
-pub(super) fn readable(encoding: Encoding, cell: Cell<'_>) -> Option<Cow<'_, str>> {
-    if let Cell::Text(bytes) = cell { encoding.decode(bytes) } else { None }
+/// The text of a cell.
+pub(super) fn readable(cell: Cell<'_>) -> Option<&str> {
+    if let Cell::Text(bytes) = cell { std::str::from_utf8(bytes).ok() } else { None }
 }
 
 /// The id in a cell.
-pub(super) fn id(encoding: Encoding, cell: Cell<'_>) -> Option<u128> {
-    uuid::any(readable(encoding, cell)?.as_bytes())
+pub(super) fn id(cell: Cell<'_>) -> Option<u128> {
+    uuid::any(readable(cell)?.as_bytes())
 }
 
 /// A table as the file declares it.
@@ -87,18 +87,35 @@ struct Shape<'a> {
 
 impl Shape<'_> {
     fn query(&self) -> String {
-        let columns: String = self.columns.iter().map(|(name, _)| format!(", +{}", quoted(name))).collect();
-        format!("SELECT +rowid{columns} FROM \"{}\" NOT INDEXED", self.table)
+        let column = |name| match self.encoding {
+            Encoding::Utf8 => format!("+{name}"),
+            // SQLite gives text in UTF-8 and mends it on the way; only as a blob it comes as it is.
+            _ => format!("CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"),
+        };
+        let columns = self.columns.iter().map(|(name, _)| column(quoted(name)));
+        let columns: Vec<_> = std::iter::once("+rowid".to_owned()).chain(columns).collect();
+        format!("SELECT {} FROM \"{}\" NOT INDEXED", columns.join(", "), self.table)
     }
 
-    fn cell<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cell<'r>> {
+    fn at<'r>(&self, row: &'r SqliteRow, column: usize) -> Cell<'r> {
+        match cell(row, column + 1) {
+            Cell::Blob(bytes) if self.encoding != Encoding::Utf8 => Cell::Text(bytes),
+            cell => cell,
+        }
+    }
+
+    fn named<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cell<'r>> {
         let at = self.columns.iter().position(|(column, _)| *column == name)?;
-        Some(cell(row, at + 1))
+        Some(self.at(row, at))
+    }
+
+    fn text<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cow<'r, str>> {
+        if let Cell::Text(bytes) = self.named(row, name)? { self.encoding.decode(bytes) } else { None }
     }
 
     /// The row's id, where it is sound; ids are no personal data.
     fn name(&self, row: &SqliteRow, rowid: i64) -> String {
-        let id = self.cell(row, "id").and_then(|cell| id(self.encoding, cell));
+        let id = self.text(row, "id").and_then(|text| uuid::any(text.as_bytes()));
         id.map_or_else(|| format!("row {rowid}"), |id| format!("{id:032x}"))
     }
 }
@@ -134,7 +151,7 @@ impl<'a> Scan<'a> {
         }
         self.rows += 1;
         for (at, (column, kind)) in self.shape.columns.iter().enumerate() {
-            if let Some(defect) = self.judge.cell(*kind, cell(row, at + 1)) {
+            if let Some(defect) = self.judge.cell(*kind, self.shape.at(row, at)) {
                 self.tally.see(defect, self.shape.table, column, || self.shape.name(row, rowid));
             }
         }
@@ -145,11 +162,9 @@ impl<'a> Scan<'a> {
     }
 
     fn memory(&mut self, row: &SqliteRow, rowid: i64) {
-        let Some(state) = self.shape.cell(row, "state").and_then(|cell| readable(self.judge.encoding, cell)) else {
-            return;
-        };
+        let Some(state) = self.shape.text(row, "state") else { return };
         self.live += u64::from(&*state != "deleted");
-        let set = |column| self.shape.cell(row, column).is_none_or(|cell| cell != Cell::Null);
+        let set = |column| self.shape.named(row, column).is_none_or(|cell| cell != Cell::Null);
         if let Some((defect, column)) = times(state.as_bytes(), set("archived_at"), set("deleted_at")) {
             self.tally.see(defect, "memories", column, || self.shape.name(row, rowid));
         }
@@ -157,12 +172,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Memories whose status history ends elsewhere (I12).
-async fn broken_chains(
-    reader: &mut Reader,
-    schema: &Schema,
-    encoding: Encoding,
-    memories: u64,
-) -> Result<Rows, Trouble> {
+async fn broken_chains(reader: &mut Reader, schema: &Schema, memories: u64) -> Result<Rows, Trouble> {
     let mut broken = Rows::default();
     let complete = schema.has("memories", &["id", "state"])
         && schema.has("memory_status_history", &["memory_id", "new_state", "changed_at"]);
@@ -171,10 +181,10 @@ async fn broken_chains(
     }
     for part in Part::all(memories) {
         let mut chains = Chains::new(part, memories);
-        let state = |row: &SqliteRow| State::parse(readable(encoding, cell(row, 1))?.as_bytes());
+        let state = |row: &SqliteRow| State::parse(readable(cell(row, 1))?.as_bytes());
         reader
             .each("SELECT +id, +state FROM memories NOT INDEXED", |row| {
-                if let (Some(id), Some(state)) = (id(encoding, cell(row, 0)), state(row)) {
+                if let (Some(id), Some(state)) = (id(cell(row, 0)), state(row)) {
                     chains.memory(id, state);
                 }
                 Ok(())
@@ -182,8 +192,8 @@ async fn broken_chains(
             .await?;
         reader
             .each("SELECT +memory_id, +new_state, +changed_at FROM memory_status_history NOT INDEXED", |row| {
-                let at = readable(encoding, cell(row, 2)).and_then(|text| date::parse(&text));
-                if let (Some(id), Some(state), Some(at)) = (id(encoding, cell(row, 0)), state(row), at) {
+                let at = readable(cell(row, 2)).and_then(date::parse);
+                if let (Some(id), Some(state), Some(at)) = (id(cell(row, 0)), state(row), at) {
                     chains.change(id, state, at);
                 }
                 Ok(())
@@ -192,7 +202,7 @@ async fn broken_chains(
         if chains.any_broken() {
             reader
                 .each("SELECT +id FROM memories NOT INDEXED", |row| {
-                    if let Some(id) = id(encoding, cell(row, 0)).filter(|id| chains.broken(*id)) {
+                    if let Some(id) = id(cell(row, 0)).filter(|id| chains.broken(*id)) {
                         broken.add(|| format!("{id:032x}"));
                     }
                     Ok(())

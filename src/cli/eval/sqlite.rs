@@ -46,7 +46,8 @@ pub async fn run(args: &Args, global: &Global) -> Result<Exit, CliError> {
         }
         Format::Table | Format::Wide => print!("{}", table(&report)),
     }
-    let reached = percent(report.recall()) >= 100.0 * GOAL && report.false_alarms.of == 0;
+    let reached =
+        percent(report.recall()) >= 100.0 * GOAL && report.false_alarms.of == 0 && report.unmeasured.is_empty();
     Ok(if reached { Exit::Good } else { Exit::Findings })
 }
 
@@ -59,7 +60,9 @@ async fn ask(set: &Set, scratch: &Path) -> Result<Answer, CliError> {
     for (file, component, kind) in
         [("openmemory.db", "database", SchemaKind::OpenMemory), ("history.db", "history", SchemaKind::Mem0History)]
     {
-        let mut copy = match sqlite::copy(set.folder(), file, &scratch.join(component), &meter) {
+        let folder = scratch.join(component);
+        std::fs::create_dir_all(&folder).map_err(|error| internal(&error))?;
+        let mut copy = match sqlite::copy(set.folder(), file, &folder, &meter) {
             Ok(copy) => copy,
             Err(error) => {
                 take(&mut answer, &[Check::unknown("sqlite-copy", component, error.to_string())], &[]);

@@ -1,4 +1,4 @@
-//! Points in time as text: the form of SQLAlchemy, and ISO 8601 as mem0 writes it.
+//! Points in time as text: the form of `SQLAlchemy`, and ISO 8601 as mem0 writes it.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;

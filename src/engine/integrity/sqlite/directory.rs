@@ -96,7 +96,9 @@ mod tests {
             let mut found = 0;
             for index in 0..of {
                 let mut directory = Directory::new(Part { index, of }, ids.len() as u64);
-                ids.iter().for_each(|id| directory.insert(*id, *id));
+                for id in &ids {
+                    directory.insert(*id, *id);
+                }
                 found += ids.iter().filter(|id| directory.get_mut(**id).is_some_and(|value| value == *id)).count();
             }
             prop_assert_eq!(found, ids.len());

@@ -66,13 +66,13 @@ struct Entry {
     text: u64,
     live: bool,
     added: bool,
-    deleted: bool,
+    last: Option<Happened>,
     other_text: bool,
 }
 
 impl Entry {
     const fn disagreement(self) -> Option<Disagreement> {
-        if self.live == self.deleted {
+        if self.live == matches!(self.last, Some(Happened::Deleted)) {
             Some(Disagreement::Deletion)
         } else if self.live && !self.added {
             Some(Disagreement::NeverAdded)
@@ -98,7 +98,7 @@ impl Comparison {
 
     /// Takes a memory younger than the history. All of them come before the first event.
     pub fn memory(&mut self, id: u128, live: bool, text: &[u8]) {
-        let entry = Entry { text: key(text), live, added: false, deleted: false, other_text: false };
+        let entry = Entry { text: key(text), live, added: false, last: None, other_text: false };
         self.entries.insert(id, entry);
     }
 
@@ -106,7 +106,7 @@ impl Comparison {
     pub fn happened(&mut self, memory: u128, what: Happened, text: Option<&[u8]>) {
         let Some(entry) = self.entries.get_mut(memory) else { return };
         entry.added |= what == Happened::Added;
-        entry.deleted = what == Happened::Deleted;
+        entry.last = Some(what);
         if let Some(text) = text {
             entry.other_text = key(text) != entry.text;
         }

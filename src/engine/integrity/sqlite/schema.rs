@@ -259,7 +259,9 @@ mod tests {
         for kind in [SchemaKind::OpenMemory, SchemaKind::Mem0History] {
             let mut declared = whole(kind);
             declared.insert("alembic_version".to_owned(), vec!["version_num".to_owned()]);
-            declared.values_mut().for_each(|columns| columns.push("invented".to_owned()));
+            for columns in declared.values_mut() {
+                columns.push("invented".to_owned());
+            }
             assert_eq!(kind.missing("database", &declared), []);
         }
     }

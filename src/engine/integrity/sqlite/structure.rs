@@ -207,7 +207,9 @@ mod tests {
             Tree { root: 5, name: "memories".to_owned(), index: false },
             Tree { root: 9, name: "ix_memories_state".to_owned(), index: true },
         ]);
-        answers.iter().for_each(|answer| lines.take(answer));
+        for answer in answers {
+            lines.take(answer);
+        }
         let events = lines.events("database").into_iter();
         events.map(|event| (event.check, event.object, event.corruption_type, event.count)).collect()
     }
