@@ -5,20 +5,19 @@ pub mod date;
 pub mod directory;
 pub mod duplicates;
 pub mod erasure;
+mod header;
 pub mod history;
+mod journal;
 pub mod json;
+mod page_checksum;
+mod pairing;
+mod raw;
 pub mod schema;
 pub mod states;
 pub mod structure;
 pub mod tally;
 pub mod text;
 pub mod uuid;
-
-mod header;
-mod journal;
-mod page_checksum;
-mod pairing;
-mod raw;
 mod wal;
 mod wal_index;
 
