@@ -8,11 +8,14 @@ mod eval;
 pub mod eval_leaks;
 mod get;
 mod init;
+mod kind;
 mod lint;
 mod local;
+mod objects;
 mod output;
 mod run;
 mod sample;
+mod table;
 
 use std::process::ExitCode;
 

@@ -20,7 +20,7 @@ impl Exchange for StoreExchange {
     async fn input(&self, name: &str) -> Result<Option<Vec<u8>>, ExchangeError> {
         let outputs = self.store.outputs(&self.namespace, &self.bank).await.map_err(|error| failed(name, &error))?;
         let Some(digest) = outputs.get(name) else { return Ok(None) };
-        match self.store.get_blob(*digest).await {
+        match self.store.get_blob(digest).await {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             // To go on without it would begin anew, and trust whatever is there now.
             Ok(None) => Err(failed(name, &format!("blob {digest} is missing from the data folder"))),
@@ -29,7 +29,7 @@ impl Exchange for StoreExchange {
     }
 
     async fn output(&self, name: &str, bytes: Vec<u8>) -> Result<Digest, ExchangeError> {
-        self.store.put_blob(&bytes).await.map_err(|error| failed(name, &error))
+        self.store.put_blob(bytes).await.map_err(|error| failed(name, &error))
     }
 
     async fn fingerprint_key(&self) -> Result<[u8; 32], ExchangeError> {

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bank::Asks;
-use super::run::{RunOwner, RunPhase, RunView};
+use super::run::{RunOwner, RunView};
+use crate::domain::Phase;
 
 /// Runs of a policy that is gone stay this long.
 const ORPHAN_AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -26,7 +27,7 @@ pub(super) fn surplus(asks: &Asks<'_>, runs: &[RunView], now: Timestamp) -> Vec<
         };
         group.sort_by_key(|run| std::cmp::Reverse(run.finished.unwrap_or(run.created)));
         let of = |wanted: bool, keep: usize| {
-            group.iter().filter(move |run| (run.phase == RunPhase::Succeeded) == wanted).skip(keep)
+            group.iter().filter(move |run| (run.phase == Phase::Succeeded) == wanted).skip(keep)
         };
         surplus.extend(of(true, succeeded).chain(of(false, others)).map(|run| run.name.clone()));
     }

@@ -26,5 +26,5 @@ pub use event::{EventDraft, EventReason};
 pub use policy::plan_policy;
 pub use queue::{Held, HoldReason};
 pub use reason::ConditionReason;
-pub use run::{PlannedRun, RunOwner, RunPhase, RunView};
+pub use run::{PlannedRun, RunOwner, RunView};
 pub use spec::run_spec;

@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 
 use super::bank::Asks;
-use super::run::{RunOwner, RunPhase, RunView};
-use crate::domain::Reason;
+use super::run::{RunOwner, RunView};
+use crate::domain::{Phase, Reason};
 use crate::engine::schedule::{admits, next_admission};
 use crate::resources::{Condition, Hold, ValidPolicy};
 
@@ -61,8 +61,8 @@ pub(super) fn queue(
     now: Timestamp,
 ) -> Queue {
     let mut queue = Queue::default();
-    let mut shared = runs.iter().any(|run| run.phase == RunPhase::Running && !run.exclusive);
-    let mut exclusive = runs.iter().any(|run| run.phase == RunPhase::Running && run.exclusive);
+    let mut shared = runs.iter().any(|run| run.phase == Phase::Running && !run.exclusive);
+    let mut exclusive = runs.iter().any(|run| run.phase == Phase::Running && run.exclusive);
     let mut waits_for_lock = false;
     let mut waiting: Vec<&RunView> = runs.iter().filter(|run| run.phase.waiting()).collect();
     waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.name.clone()));

@@ -1,9 +1,9 @@
 use jiff::Timestamp;
 
 use super::event::{EventDraft, EventReason};
-use super::run::{PlannedRun, RunOwner, RunPhase, RunView};
+use super::run::{PlannedRun, RunOwner, RunView};
 use super::spec::run_spec;
-use crate::domain::Reason;
+use crate::domain::{Phase, Reason};
 use crate::engine::schedule::{ConcurrencyPolicy, Due, Rule, Since, asked, due, run_name, spread_offset};
 use crate::resources::{RunNow, ScheduleStatus, Time, ValidBank, ValidPolicy, ValidSchedule};
 
@@ -80,7 +80,7 @@ impl RowPlan {
     ) {
         let mut missed = found.missed;
         if let Some(slot) = found.run {
-            let running: Vec<_> = ours.iter().filter(|run| run.phase == RunPhase::Running).collect();
+            let running: Vec<_> = ours.iter().filter(|run| run.phase == Phase::Running).collect();
             for waiting in ours.iter().filter(|run| run.phase.waiting() && run.slot.is_some()) {
                 let message = format!("its schedule's next slot, {slot}, came before it could start");
                 self.event(EventReason::RunSuperseded, format!("{}: {message}", waiting.name));
@@ -158,7 +158,7 @@ impl RowPlan {
 /// Takes the runs that ended since the row was written into it, in the order in which they ended.
 fn count_finished(row: &mut ScheduleStatus, ours: &[&RunView]) {
     let before = row.last_run_time.as_ref().map(|time| time.0);
-    let ended = |run: &&&RunView| run.phase.finished() && run.phase != RunPhase::Skipped;
+    let ended = |run: &&&RunView| run.phase.finished() && run.phase != Phase::Skipped;
     let mut new: Vec<_> = ours
         .iter()
         .filter(ended)
@@ -170,11 +170,11 @@ fn count_finished(row: &mut ScheduleStatus, ours: &[&RunView]) {
         row.last_run_name = Some(run.name.clone());
         row.last_run_time = Some(Time(finished));
         match run.phase {
-            RunPhase::Succeeded => {
+            Phase::Succeeded => {
                 row.last_success_time = Some(Time(finished));
                 row.consecutive_failures = Some(0);
             }
-            RunPhase::Failed => {
+            Phase::Failed => {
                 row.consecutive_failures = Some(row.consecutive_failures.unwrap_or_default().saturating_add(1));
             }
             _ => {}

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Outcome, RunSpec};
+use crate::domain::{Phase, RunSpec};
 
 /// Who asked for a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,55 +28,6 @@ pub enum RunOwner {
     Hand,
 }
 
-/// Where a run is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum RunPhase {
-    Pending,
-    Held,
-    Running,
-    Succeeded,
-    Failed,
-    Skipped,
-    Unknown,
-}
-
-impl RunPhase {
-    /// Whether it has not begun.
-    pub const fn waiting(self) -> bool {
-        matches!(self, Self::Pending | Self::Held)
-    }
-
-    /// Whether it has ended.
-    pub const fn finished(self) -> bool {
-        !matches!(self, Self::Pending | Self::Held | Self::Running)
-    }
-
-    /// The form in documents.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Held => "Held",
-            Self::Running => "Running",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::Skipped => "Skipped",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-impl From<Outcome> for RunPhase {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Succeeded => Self::Succeeded,
-            Outcome::Failed => Self::Failed,
-            Outcome::Skipped => Self::Skipped,
-            Outcome::Unknown => Self::Unknown,
-        }
-    }
-}
-
 /// A run that is there, as planning sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunView {
@@ -85,7 +36,7 @@ pub struct RunView {
     /// Who asked for it.
     pub owner: RunOwner,
     /// Where it is.
-    pub phase: RunPhase,
+    pub phase: Phase,
     /// Its slot; none where it was asked for at once.
     pub slot: Option<Timestamp>,
     /// When it was made.
@@ -121,7 +72,7 @@ impl PlannedRun {
         RunView {
             name: self.spec.run.clone(),
             owner: self.owner.clone(),
-            phase: RunPhase::Pending,
+            phase: Phase::Pending,
             slot: self.slot,
             created: now,
             finished: None,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::audit::{self, AuditEntry};
 use super::db::Tx;
 use super::merge::{self, Subject};
-use super::runs::Phase;
+use crate::domain::Phase;
 use super::value::{Arg, args};
 use super::{Store, StoreError, records};
 use crate::domain::{CorruptionEvent, Digest, Finding, RunReport};

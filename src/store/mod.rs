@@ -37,7 +37,7 @@ pub use lock::DataLock;
 pub use metrics::{BankMetrics, LatestSample};
 pub use objects::Object;
 pub use retention::{Limits, Removed};
-pub use runs::{Begin, Phase, RunRecord};
+pub use runs::{Begin, RunRecord};
 
 use blobs::BlobPlace;
 use checkpoint::Checkpoint;

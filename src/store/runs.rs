@@ -5,57 +5,7 @@ use serde_json::Value;
 use super::records::named;
 use super::value::{Row, args};
 use super::{Store, StoreError};
-use crate::domain::{Digest, Outcome};
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)] // As in MaintenanceRun's status.
-pub enum Phase {
-    Pending,
-    Held,
-    Running,
-    Succeeded,
-    Failed,
-    Skipped,
-    Unknown,
-}
-
-impl Phase {
-    /// The form in documents and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Held => "Held",
-            Self::Running => "Running",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::Skipped => "Skipped",
-            Self::Unknown => "Unknown",
-        }
-    }
-
-    /// How the run ended; none while it has not.
-    pub const fn outcome(self) -> Option<Outcome> {
-        match self {
-            Self::Pending | Self::Held | Self::Running => None,
-            Self::Succeeded => Some(Outcome::Succeeded),
-            Self::Failed => Some(Outcome::Failed),
-            Self::Skipped => Some(Outcome::Skipped),
-            Self::Unknown => Some(Outcome::Unknown),
-        }
-    }
-}
-
-impl From<Outcome> for Phase {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Succeeded => Self::Succeeded,
-            Outcome::Failed => Self::Failed,
-            Outcome::Skipped => Self::Skipped,
-            Outcome::Unknown => Self::Unknown,
-        }
-    }
-}
+use crate::domain::{Digest, Phase};
 
 /// One run. Times are kept to the microsecond.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

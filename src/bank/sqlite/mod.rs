@@ -15,8 +15,6 @@ mod scratch;
 mod set;
 mod snapshot;
 mod structure;
-
-pub use crate::engine::integrity::sqlite::schema::SchemaKind;
 pub use checks::{SqliteReport, check};
 pub use copy::{Effort, JournalMode, SqliteCopy, copy};
 pub use erasure::erasure;
@@ -24,5 +22,3 @@ pub use error::CopyError;
 pub use history::check_history;
 pub use query::SqliteError;
 pub use scratch::wipe;
-
-pub use crate::engine::integrity::sqlite::schema::SchemaKind;
