@@ -116,7 +116,7 @@ fn no_copy(check: &str, component: &str) -> Check {
 }
 
 fn take(body: &mut Body, scan: LeakScan) {
-    body.checks.push(scan.check);
+    body.checks.extend(scan.checks);
     body.findings.extend(scan.findings);
     body.omitted += scan.omitted;
 }

@@ -1,0 +1,201 @@
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::{BankFacts, Phase, RunReport, RunSpec, TaskReport};
+use crate::plan::{Newest, PlannedRun, RunOwner, RunView, set_condition};
+use crate::plan::ConditionReason;
+use crate::resources::{
+    Condition, FindingCounts, MaintenanceRunStatus, MemoryBankStatus, RunReportRef, TaskStatus, Time,
+};
+use crate::store::{RunRecord, Store, StoreError};
+
+/// What is known of one bank between looks.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// When to look again, at the latest.
+    pub next: Option<Timestamp>,
+    /// Something happened: look at once.
+    pub dirty: bool,
+    pub status: Option<MemoryBankStatus>,
+    pub runs: Vec<Run>,
+    pub facts: BankFacts,
+    /// The newest reports of its checks and audits.
+    pub newest: BTreeMap<RunOwner, Newest>,
+}
+
+/// A run of the bank.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub view: RunView,
+    pub uid: String,
+    pub spec: RunSpec,
+    pub started: Option<Timestamp>,
+    pub reason: String,
+    pub message: String,
+}
+
+/// How the owner is kept in the store: with the slot, which is not part of who asked.
+pub(super) fn owner_record(owner: &RunOwner, slot: Option<Timestamp>) -> Value {
+    let mut value = serde_json::to_value(owner).unwrap_or(Value::Null);
+    if let (Some(slot), Some(map)) = (slot, value.as_object_mut()) {
+        map.insert("slot".to_owned(), json!(slot));
+    }
+    value
+}
+
+impl Run {
+    /// A run as the store has it; none where a newer version wrote what this one cannot read.
+    pub fn from_record(record: &RunRecord) -> Option<Self> {
+        let spec: RunSpec = serde_json::from_value(record.spec.clone()).ok()?;
+        let view = RunView {
+            name: record.name.clone(),
+            owner: serde_json::from_value(record.owner.clone()).ok()?,
+            // Nothing runs before this process starts it: what was running when an earlier one ended has left
+            // no report, and is executed again.
+            phase: if record.phase == Phase::Running { Phase::Pending } else { record.phase },
+            slot: record.owner.get("slot").and_then(Value::as_str).and_then(|slot| slot.parse().ok()),
+            created: record.created,
+            finished: record.finished,
+            exclusive: spec.tasks.iter().any(|task| task.work.kind().exclusive()),
+        };
+        Some(Self {
+            view,
+            uid: record.uid.clone(),
+            spec,
+            started: record.started,
+            reason: record.reason.clone(),
+            message: record.message.clone(),
+        })
+    }
+
+    /// A run that was just planned.
+    pub fn planned(planned: PlannedRun, uid: String, now: Timestamp) -> Self {
+        Self {
+            view: planned.view(now),
+            uid,
+            spec: planned.spec,
+            started: None,
+            reason: String::new(),
+            message: String::new(),
+        }
+    }
+
+    /// Spec and status of its MaintenanceRun; `report` is that of the run, once it ended.
+    pub fn object(&self, report: Option<&RunReport>, now: Timestamp) -> (Value, Value) {
+        let mut spec = json!({
+            "bankName": self.spec.bank.name,
+            "tasks": self.spec.tasks,
+            "activeDeadlineSeconds": self.spec.active_deadline_seconds,
+        });
+        if let RunOwner::Policy { policy, schedule } = &self.view.owner {
+            spec["policyName"] = json!(policy);
+            spec["scheduleName"] = json!(schedule);
+            if let Some(slot) = self.view.slot {
+                spec["slotTime"] = json!(slot);
+            }
+        }
+        let mut status = MaintenanceRunStatus {
+            phase: Some(self.view.phase.name().to_owned()),
+            start_time: self.started.map(Time),
+            completion_time: self.view.finished.map(Time),
+            ..MaintenanceRunStatus::default()
+        };
+        if let Some(report) = report {
+            status.tasks = report.tasks.iter().map(task_status).collect();
+            let bytes = serde_json::to_vec(report).unwrap_or_default();
+            status.report = Some(RunReportRef {
+                sha256: Some(crate::domain::Digest::of(&bytes).to_string()),
+                bytes: Some(bytes.len() as u64),
+                source: Some("Ingest".to_owned()),
+            });
+        }
+        status.conditions = self.conditions(now);
+        (spec, serde_json::to_value(status).unwrap_or(Value::Null))
+    }
+
+    fn conditions(&self, now: Timestamp) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        let state = match self.view.phase {
+            Phase::Succeeded => "True",
+            Phase::Failed | Phase::Skipped => "False",
+            Phase::Pending | Phase::Held | Phase::Running | Phase::Unknown => "Unknown",
+        };
+        let when = self.view.finished.or(self.started).unwrap_or(self.view.created).min(now);
+        set_condition(&mut conditions, "Succeeded", (state, ConditionReason::AsExpected, &self.message), Some(1), when);
+        for condition in &mut conditions {
+            condition.reason = if self.reason.is_empty() { self.view.phase.name() } else { &self.reason }.to_owned();
+        }
+        conditions
+    }
+}
+
+fn task_status(task: &TaskReport) -> TaskStatus {
+    let of = |severity| {
+        let count = task.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+        (count > 0).then_some(count)
+    };
+    use crate::domain::Severity::{Critical, High, Low, Medium};
+    let counts = FindingCounts {
+        critical: of(Critical),
+        high: of(High),
+        medium: of(Medium),
+        low: of(Low),
+        ..FindingCounts::default()
+    };
+    TaskStatus {
+        name: task.name.clone(),
+        outcome: Some(task.outcome.name().to_owned()),
+        reason: Some(task.reason.name().to_owned()),
+        message: Some(task.message.chars().take(240).collect()),
+        duration_milliseconds: Some(task.duration_milliseconds),
+        findings: (!task.findings.is_empty()).then_some(counts),
+    }
+}
+
+impl Watched {
+    /// Reads anew what the store knows: after a start, and after each report.
+    pub async fn refresh(&mut self, store: &Store, namespace: &str, bank: &str) -> Result<(), StoreError> {
+        let records = store.runs(namespace, bank).await?;
+        let running: Vec<String> =
+            self.runs.iter().filter(|r| r.view.phase == Phase::Running).map(|r| r.view.name.clone()).collect();
+        self.runs = records.iter().filter_map(Run::from_record).collect();
+        for run in self.runs.iter_mut().filter(|run| running.contains(&run.view.name) && !run.view.phase.finished()) {
+            run.view.phase = Phase::Running;
+        }
+        self.facts = store.facts(namespace, bank).await?;
+        self.newest.clear();
+        for record in &records {
+            self.keep_newest(store, record).await?;
+        }
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Keeps the report of the newest ended run of each check and audit.
+    async fn keep_newest(&mut self, store: &Store, record: &RunRecord) -> Result<(), StoreError> {
+        let (Some(digest), Some(run)) = (&record.report, Run::from_record(record)) else { return Ok(()) };
+        if !matches!(run.view.owner, RunOwner::Check { .. } | RunOwner::Audit { .. }) {
+            return Ok(());
+        }
+        let known = self.newest.get(&run.view.owner).map(|newest| newest.report.finished);
+        if known.is_some_and(|known| Some(known) >= run.view.finished) {
+            return Ok(());
+        }
+        let bytes = store.get_blob(digest).await?;
+        if let Some(report) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            self.newest.insert(run.view.owner, Newest { report, digest: Some(*digest) });
+        }
+        Ok(())
+    }
+
+    /// The runs as planning sees them.
+    pub fn views(&self) -> Vec<RunView> {
+        self.runs.iter().map(|run| run.view.clone()).collect()
+    }
+
+    pub fn run(&mut self, name: &str) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.view.name == name)
+    }
+}
