@@ -127,7 +127,8 @@ impl Runs {
     /// Finds where runs may begin in a block.
     #[inline]
     fn load(&mut self, text: &[u8], block: usize) {
-        let mask = if self.block.is_some_and(|before| before + 1 == block) { self.ahead } else { self.mask(text, block) };
+        let mask =
+            if self.block.is_some_and(|before| before + 1 == block) { self.ahead } else { self.mask(text, block) };
         self.ahead = self.mask(text, block + 1);
         let mut runs = (u128::from(self.ahead) << BLOCK) | u128::from(mask);
         let mut length = 1;

@@ -30,7 +30,8 @@ pub const RULES: &[Rule] = &[
     Rule::token("gcp-oauth-secret", "Google OAuth client secret", High, &["GOCSPX-"], r"GOCSPX-[\w-]{24,30}"),
     Rule::token("gcp-access-token", "Google access token", High, &["ya29."], r"ya29\.[\w-]{30,1024}"),
     Rule::token("gcp-refresh-token", "Google refresh token", High, &["1//0"], r"1//0[\w-]{40,200}"),
-    Rule::token("firebase-server-key", "Firebase server key", High, &["AAAA"], r"AAAA[\w-]{7}:APA91b[\w-]{100,160}"),
+    Rule::token("firebase-server-key", "Firebase server key", High, &["APA91b"], r"AAAA[\w-]{7}:APA91b[\w-]{100,160}")
+        .leading(12),
     Rule::token("azure-ad-client-secret", "Azure AD client secret", Critical, &["Q~"], r"[\w.~-]{3}\dQ~[\w.~-]{30,35}")
         .leading(4),
     Rule::token("azure-key", "Azure service key", Critical, &["JQQJ99"], r"[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{20,30}")
