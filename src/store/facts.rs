@@ -4,8 +4,6 @@ use super::value::args;
 use super::{Store, StoreError};
 use crate::domain::{BankFacts, CorruptionSummary, FindingSummary, Level, Measurement, Severity, TaskKind};
 
-const TOP: i64 = BankFacts::TOP as i64;
-
 impl Store {
     /// What is known of a bank, as of one moment: all that its conditions are derived from.
     pub async fn facts(&self, namespace: &str, bank: &str) -> Result<BankFacts, StoreError> {
@@ -50,7 +48,7 @@ async fn corruption(tx: &mut Tx, namespace: &str, bank: &str) -> Result<Corrupti
     let sql = "SELECT * FROM corruption_events WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL \
                ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
                detected_timestamp DESC, event_key LIMIT $3";
-    let top = tx.rows(sql, args![namespace, bank, TOP]).await?;
+    let top = tx.rows(sql, args![namespace, bank, BankFacts::TOP as u64]).await?;
     Ok(CorruptionSummary {
         open,
         last_detected: newest.map_or(Ok(None), |row| row.maybe_time("newest"))?,
@@ -86,7 +84,7 @@ async fn findings(tx: &mut Tx, namespace: &str, bank: &str) -> Result<FindingSum
                WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL AND state <> 'waived' \
                ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
                CASE state WHEN 'new' THEN 0 ELSE 1 END, timestamp DESC, fingerprint LIMIT $3";
-    let top = tx.rows(sql, args![namespace, bank, TOP]).await?;
+    let top = tx.rows(sql, args![namespace, bank, BankFacts::TOP as u64]).await?;
     summary.top = top.iter().map(records::finding).collect::<Result<_, _>>()?;
     Ok(summary)
 }

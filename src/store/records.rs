@@ -103,7 +103,7 @@ pub(super) async fn write_corruption(
     )
     .await?;
     let sql = "UPDATE corruption_events SET resolved_timestamp = $1 WHERE corruption_id IN";
-    tx.execute_list(sql, &args![finished], &changes.gone).await?;
+    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
 
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &changes.new {
@@ -159,7 +159,7 @@ pub(super) async fn write_findings(
     )
     .await?;
     let sql = "UPDATE security_events SET state = 'fixed', fixed_timestamp = $1 WHERE event_id IN";
-    tx.execute_list(sql, &args![finished], &changes.gone).await?;
+    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
     Ok(())
 }
 
