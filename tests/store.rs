@@ -676,7 +676,7 @@ fn a_password_is_never_shown() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the order of delivery, what is open in the end is what the newest verdicts say.
     #[test]
