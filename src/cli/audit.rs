@@ -62,11 +62,11 @@ async fn open(place: Place) -> Result<Store, CliError> {
         }
         (None, None) => return Err(CliError::Config("name --data or --database-url-file".to_owned())),
     };
-    Store::open_read_only(&location).await.map_err(failed)
+    Store::open_read_only(&location).await.map_err(|error| failed(&error))
 }
 
 /// What is not there, or must not be read, is a wrong use; what fails could not be measured.
-fn failed(error: StoreError) -> CliError {
+fn failed(error: &StoreError) -> CliError {
     match error {
         StoreError::Absent { .. } | StoreError::Denied { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
             CliError::Config(error.to_string())
@@ -77,7 +77,7 @@ fn failed(error: StoreError) -> CliError {
 }
 
 async fn verify(store: &Store, format: Format) -> Result<Exit, CliError> {
-    let verdict = store.verify_audit().await.map_err(failed)?;
+    let verdict = store.verify_audit().await.map_err(|error| failed(&error))?;
     match format {
         Format::Table | Format::Wide => println!("{}", told(&verdict)),
         Format::Json | Format::Yaml => print(&verdict, format)?,
@@ -99,7 +99,7 @@ fn told(verdict: &AuditVerdict) -> String {
 
 async fn list(store: &Store, bank: Option<&str>, limit: u32, format: Format) -> Result<Exit, CliError> {
     let bank = bank.map(|bank| bank.split_once('/').unwrap_or(("default", bank)));
-    let rows = store.audit_log(bank, limit).await.map_err(failed)?;
+    let rows = store.audit_log(bank, limit).await.map_err(|error| failed(&error))?;
     match format {
         Format::Table | Format::Wide => table(&rows, format),
         Format::Json | Format::Yaml => print(&rows, format)?,

@@ -18,9 +18,8 @@ use super::{LocalError, Settings};
 use crate::board::{BankState, Board};
 use crate::domain::{Digest, Outcome, Phase, RunReport};
 use crate::plan::{
-    Asks, BankPlan, Held, Observed, PlannedRun, RunView, plan_audit, plan_bank, plan_check, plan_policy, run_spec,
+    Asks, BankPlan, Held, Observed, PlannedRun, RunOwner, plan_audit, plan_bank, plan_check, plan_policy, run_spec,
 };
-use crate::plan::RunOwner;
 use crate::resources::{Config, MemoryBankStatus, RunNow, ValidBank, Warning};
 use crate::store::{AuditEntry, Begin, BankMetrics, Limits, RunRecord, Store, StoreError};
 

@@ -6,7 +6,7 @@ use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
-use crate::bank::sqlite::{SqliteReport, check, check_history};
+use crate::bank::sqlite::{SqliteCopy, SqliteReport, check, check_history};
 use crate::bank::Meter;
 use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
 use crate::engine::integrity::files::Manifest;
@@ -129,12 +129,15 @@ async fn check_databases(
     if level == Level::Quick {
         return Ok(());
     }
-    let copy = |copied: &'_ Option<Arc<Copied>>| copied.as_ref().and_then(|copied| copied.copy.as_ref());
-    if let (Some(memories), Some(events)) = (copy(&database), copy(&history)) {
+    if let (Some(memories), Some(events)) = (copy_of(database.as_ref()), copy_of(history.as_ref())) {
         let compared = check_history(&memories.path(), &events.path(), DATABASE, meter).await;
         take(body, compared.map_err(|error| error.to_string())?);
     }
     Ok(())
+}
+
+fn copy_of(copied: Option<&Arc<Copied>>) -> Option<&SqliteCopy> {
+    copied?.copy.as_ref()
 }
 
 fn take(body: &mut Body, report: SqliteReport) {

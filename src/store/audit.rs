@@ -133,10 +133,10 @@ impl Store {
                 noted_seen |= noted == Noted::Head(link);
             }
         }
-        let why = if ends.last != link {
-            Some(format!("the log ends with row {}, audit_chain says row {}", link.seq, ends.last.seq))
-        } else {
+        let why = if ends.last == link {
             contradiction(&noted, noted_seen, link.seq)
+        } else {
+            Some(format!("the log ends with row {}, audit_chain says row {}", link.seq, ends.last.seq))
         };
         Ok(verdict(rows, &ends.anchor, &link, why))
     }

@@ -109,6 +109,6 @@ mod tests {
             ["runner", "run-finished", "default", "assistant", r#"{"outcome":"Succeeded"}"#].map(str::to_owned);
         let link = content(&fields).follow(&Link::GENESIS);
         assert_eq!(link.seq, 1);
-        insta::assert_snapshot!(link.hash, @"");
+        insta::assert_snapshot!(link.hash, @"9f8d088b28b7273408727fce465688c637a5e5d7d8bd1031adb14d8f7baa327c");
     }
 }

@@ -75,8 +75,8 @@ pub(super) async fn sqlite(data_dir: &Path, access: Access) -> Result<Db, StoreE
 
 async fn quick_check(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.read().await?;
-    let verdict = tx.row("SELECT quick_check AS verdict FROM pragma_quick_check(1)", Vec::new()).await?;
-    match verdict.map(|row| row.text("verdict")).transpose()?.as_deref() {
+    let verdict = tx.row("PRAGMA quick_check(1)", Vec::new()).await?;
+    match verdict.map(|row| row.text("quick_check")).transpose()?.as_deref() {
         Some("ok") => Ok(()),
         verdict => Err(StoreError::damaged(db.health.place(), verdict.unwrap_or("no verdict of quick_check"))),
     }

@@ -2,11 +2,45 @@ use super::db::Tx;
 use super::records::{self, named};
 use super::value::args;
 use super::{Store, StoreError};
-use crate::domain::{BankFacts, CorruptionSummary, FindingSummary, Level, Measurement, Severity, TaskKind};
+use crate::domain::{
+    BankFacts, CorruptionEvent, CorruptionSummary, Finding, FindingState, FindingSummary, Level, Measurement, Severity, TaskKind,
+};
 
-const TOP: i64 = BankFacts::TOP as i64;
+/// Worst first.
+const OPEN_CORRUPTION: &str = "SELECT * FROM corruption_events \
+    WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL \
+    ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
+    detected_timestamp DESC, event_key LIMIT $3";
+const OPEN_FINDINGS: &str = "SELECT * FROM security_events \
+    WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL AND state <> 'waived' \
+    ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
+    CASE state WHEN 'new' THEN 0 ELSE 1 END, timestamp DESC, fingerprint LIMIT $3";
 
 impl Store {
+    /// The open damage of a bank, worst first, at most `limit`.
+    pub async fn open_corruption(
+        &self,
+        namespace: &str,
+        bank: &str,
+        limit: u32,
+    ) -> Result<Vec<CorruptionEvent>, StoreError> {
+        let mut tx = self.db.read().await?;
+        let top = tx.rows(OPEN_CORRUPTION, args![namespace, bank, u64::from(limit)]).await?;
+        top.iter().map(|row| Ok(records::corruption(row)?.1)).collect()
+    }
+
+    /// The open findings of a bank, worst first, at most `limit`.
+    pub async fn open_findings(
+        &self,
+        namespace: &str,
+        bank: &str,
+        limit: u32,
+    ) -> Result<Vec<(FindingState, Finding)>, StoreError> {
+        let mut tx = self.db.read().await?;
+        let top = tx.rows(OPEN_FINDINGS, args![namespace, bank, u64::from(limit)]).await?;
+        top.iter().map(records::finding).collect()
+    }
+
     /// What is known of a bank, as of one moment: all that its conditions are derived from.
     pub async fn facts(&self, namespace: &str, bank: &str) -> Result<BankFacts, StoreError> {
         let mut tx = self.db.read().await?;
@@ -51,10 +85,7 @@ async fn corruption(tx: &mut Tx, namespace: &str, bank: &str) -> Result<Corrupti
     let count = |column| counts.as_ref().map_or(Ok(0), |row| row.count(column));
     let sql = "SELECT MAX(detected_timestamp) AS newest FROM corruption_events WHERE namespace = $1 AND bank = $2";
     let newest = tx.row(sql, args![namespace, bank]).await?;
-    let sql = "SELECT * FROM corruption_events WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL \
-               ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
-               detected_timestamp DESC, event_key LIMIT $3";
-    let top = tx.rows(sql, args![namespace, bank, TOP]).await?;
+    let top = tx.rows(OPEN_CORRUPTION, args![namespace, bank, BankFacts::TOP as u64]).await?;
     Ok(CorruptionSummary {
         open: count("open")?,
         against_intact: count("intact")?,
@@ -88,11 +119,7 @@ async fn findings(tx: &mut Tx, namespace: &str, bank: &str) -> Result<FindingSum
     let sql = "SELECT COUNT(*) AS fixed FROM security_events WHERE namespace = $1 AND bank = $2 AND fixed_timestamp = \
                (SELECT MAX(finished) FROM measurements WHERE namespace = $1 AND bank = $2 AND task = 'SecurityAudit')";
     summary.fixed = tx.row(sql, args![namespace, bank]).await?.map_or(Ok(0), |row| row.count("fixed"))?;
-    let sql = "SELECT * FROM security_events \
-               WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL AND state <> 'waived' \
-               ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
-               CASE state WHEN 'new' THEN 0 ELSE 1 END, timestamp DESC, fingerprint LIMIT $3";
-    let top = tx.rows(sql, args![namespace, bank, TOP]).await?;
+    let top = tx.rows(OPEN_FINDINGS, args![namespace, bank, BankFacts::TOP as u64]).await?;
     summary.top = top.iter().map(records::finding).collect::<Result<_, _>>()?;
     Ok(summary)
 }

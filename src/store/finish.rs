@@ -5,11 +5,10 @@ use serde_json::json;
 
 use super::audit::{self, AuditEntry};
 use super::db::Tx;
-use super::merge::{self, Subject};
-use crate::domain::Phase;
+use super::merge::{self, Scope, Subject};
 use super::value::{Arg, args};
 use super::{Store, StoreError, records};
-use crate::domain::{CorruptionEvent, Digest, Finding, RunReport};
+use crate::domain::{CorruptionEvent, Digest, Finding, Phase, RunReport};
 
 /// Whether a report was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +114,9 @@ struct Counts {
 
 async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreError> {
     let (namespace, bank) = (report.namespace.as_str(), report.bank.as_str());
-    let judged = merge::judged(report);
-    let settled = settled(tx, report).await?;
+    // To the microsecond, as the times that it is compared with.
+    let finished = Timestamp::from_microsecond(report.finished.as_microsecond()).unwrap_or(report.finished);
+    let scope = Scope { finished, judged: merge::judged(report), settled: settled(tx, report).await? };
 
     let seen: BTreeMap<String, &CorruptionEvent> = report
         .tasks
@@ -126,7 +126,7 @@ async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreEr
         .collect();
     let open = records::open_corruption(tx, namespace, bank).await?;
     let subject = |event: &CorruptionEvent| (event.check.clone(), event.component.clone());
-    let damage = merge::changes(&open, &seen, subject, &judged, &settled);
+    let damage = merge::changes(&open, &seen, subject, &scope);
     records::write_corruption(tx, namespace, bank, report.finished, &damage).await?;
 
     let seen: BTreeMap<records::FindingKey, &Finding> = report
@@ -137,11 +137,12 @@ async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreEr
         .collect();
     let open = records::open_findings(tx, namespace, bank).await?;
     let subject = |finding: &Finding| (finding.check.clone(), finding.component.clone());
-    let findings = merge::changes(&open, &seen, subject, &judged, &settled);
+    let findings = merge::changes(&open, &seen, subject, &scope);
     records::write_findings(tx, namespace, bank, report.finished, &findings).await?;
 
-    let rows = judged
-        .difference(&settled)
+    let rows = scope
+        .judged
+        .difference(&scope.settled)
         .map(|(check, component)| args![namespace, bank, check, component, report.finished])
         .collect();
     tx.insert(

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::domain::{RunReport, Verdict};
 
 /// A check of a component: (`Check::id`, `Check::component`).
@@ -14,6 +16,19 @@ pub(super) struct Open {
     pub id: String,
     /// What it was seen by.
     pub subject: Subject,
+    /// When the run ended that last saw it.
+    pub last_seen: Timestamp,
+}
+
+/// What a report may change.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// When its run ended: what was seen later is not changed.
+    pub finished: Timestamp,
+    /// What it may close ([`judged`]).
+    pub judged: BTreeSet<Subject>,
+    /// What a newer report has judged already: of that, nothing changes.
+    pub settled: BTreeSet<Subject>,
 }
 
 /// What a report changes.
@@ -38,24 +53,28 @@ pub(super) fn judged(report: &RunReport) -> BTreeSet<Subject> {
         .collect()
 }
 
-/// Compares what is open with what a report saw. Subjects in `settled` were judged by a newer report
-/// already: of them, nothing changes.
+/// Compares what is open with what a report saw. Reports may come in any order: what is open in the end
+/// is the same.
 pub(super) fn changes<'a, K: Ord, T>(
     open: &'a BTreeMap<K, Open>,
     seen: &BTreeMap<K, &'a T>,
     subject: impl Fn(&T) -> Subject,
-    judged: &BTreeSet<Subject>,
-    settled: &BTreeSet<Subject>,
+    scope: &Scope,
 ) -> Changes<'a, T> {
     let mut changes = Changes { new: Vec::new(), again: Vec::new(), gone: Vec::new() };
     for (key, &item) in seen {
         match open.get(key) {
-            _ if settled.contains(&subject(item)) => {}
+            _ if scope.settled.contains(&subject(item)) => {}
+            Some(open) if open.last_seen > scope.finished => {}
             Some(open) => changes.again.push((&open.id, item)),
             None => changes.new.push(item),
         }
     }
-    let closable = |open: &Open| judged.contains(&open.subject) && !settled.contains(&open.subject);
+    let closable = |open: &Open| {
+        open.last_seen <= scope.finished
+            && scope.judged.contains(&open.subject)
+            && !scope.settled.contains(&open.subject)
+    };
     changes.gone = open
         .iter()
         .filter(|(key, open)| !seen.contains_key(key) && closable(open))
@@ -74,6 +93,10 @@ mod tests {
         (format!("check-{number}"), "database".to_owned())
     }
 
+    fn seen_at(number: u8) -> Timestamp {
+        Timestamp::from_second(number.into()).unwrap()
+    }
+
     proptest! {
         /// Items are numbers; the check that sees one is its last digit.
         #[test]
@@ -84,20 +107,22 @@ mod tests {
             settled in prop::collection::btree_set(0u8..10, 0..5),
         ) {
             let rows: BTreeMap<u8, Open> =
-                open.iter().map(|n| (*n, Open { id: n.to_string(), subject: subject(n % 10) })).collect();
+                open.iter().map(|n| (*n, Open { id: n.to_string(), subject: subject(n % 10), last_seen: seen_at(*n) })).collect();
             let items: BTreeMap<u8, &u8> = seen.iter().map(|n| (*n, n)).collect();
             let subjects = |numbers: &BTreeSet<u8>| numbers.iter().copied().map(subject).collect();
-            let changes = changes(&rows, &items, |n| subject(n % 10), &subjects(&judged), &subjects(&settled));
+            let scope = Scope { finished: seen_at(40), judged: subjects(&judged), settled: subjects(&settled) };
+            let changes = changes(&rows, &items, |n| subject(n % 10), &scope);
 
             let new: BTreeSet<u8> = changes.new.iter().map(|n| **n).collect();
             let again: BTreeSet<u8> = changes.again.iter().map(|(_, n)| **n).collect();
             let gone: BTreeSet<u8> = changes.gone.iter().map(|id| id.parse().unwrap()).collect();
             for n in 0u8..60 {
                 let (was, is) = (open.contains(&n), seen.contains(&n));
-                let settled = settled.contains(&(n % 10));
-                prop_assert_eq!(new.contains(&n), is && !was && !settled);
-                prop_assert_eq!(again.contains(&n), is && was && !settled);
-                prop_assert_eq!(gone.contains(&n), was && !is && !settled && judged.contains(&(n % 10)));
+                let free = !settled.contains(&(n % 10));
+                let older = n <= 40;
+                prop_assert_eq!(new.contains(&n), is && !was && free);
+                prop_assert_eq!(again.contains(&n), is && was && free && older);
+                prop_assert_eq!(gone.contains(&n), was && !is && free && older && judged.contains(&(n % 10)));
             }
         }
     }

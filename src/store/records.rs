@@ -36,13 +36,14 @@ pub(super) async fn open_corruption(
     namespace: &str,
     bank: &str,
 ) -> Result<BTreeMap<String, Open>, StoreError> {
-    let sql = "SELECT event_key, corruption_id, check_id, affected_component FROM corruption_events \
+    let sql = "SELECT event_key, corruption_id, check_id, affected_component, last_seen_timestamp FROM corruption_events \
                WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL";
     let rows = tx.rows(sql, args![namespace, bank]).await?;
     rows.iter()
         .map(|row| {
             let subject = (row.text("check_id")?, row.text("affected_component")?);
-            Ok((row.text("event_key")?, Open { id: row.text("corruption_id")?, subject }))
+            let last_seen = row.time("last_seen_timestamp")?;
+            Ok((row.text("event_key")?, Open { id: row.text("corruption_id")?, subject, last_seen }))
         })
         .collect()
 }
@@ -52,14 +53,14 @@ pub(super) async fn open_findings(
     namespace: &str,
     bank: &str,
 ) -> Result<BTreeMap<FindingKey, Open>, StoreError> {
-    let sql = "SELECT event_id, check_id, source_component, fingerprint FROM security_events \
+    let sql = "SELECT event_id, check_id, source_component, fingerprint, last_seen_timestamp FROM security_events \
                WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL";
     let rows = tx.rows(sql, args![namespace, bank]).await?;
     rows.iter()
         .map(|row| {
             let subject = (row.text("check_id")?, row.text("source_component")?);
             let key = (subject.0.clone(), subject.1.clone(), row.text("fingerprint")?);
-            Ok((key, Open { id: row.text("event_id")?, subject }))
+            Ok((key, Open { id: row.text("event_id")?, subject, last_seen: row.time("last_seen_timestamp")? }))
         })
         .collect()
 }
@@ -103,7 +104,7 @@ pub(super) async fn write_corruption(
     )
     .await?;
     let sql = "UPDATE corruption_events SET resolved_timestamp = $1 WHERE corruption_id IN";
-    tx.execute_list(sql, &args![finished], &changes.gone).await?;
+    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
 
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &changes.new {
@@ -159,7 +160,7 @@ pub(super) async fn write_findings(
     )
     .await?;
     let sql = "UPDATE security_events SET state = 'fixed', fixed_timestamp = $1 WHERE event_id IN";
-    tx.execute_list(sql, &args![finished], &changes.gone).await?;
+    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
     Ok(())
 }
 

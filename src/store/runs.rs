@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::records::named;
-use super::value::{Row, args};
+use super::value::{Arg, Row, args};
 use super::{Store, StoreError};
 use crate::domain::{Digest, Phase};
 
@@ -17,11 +17,11 @@ pub struct RunRecord {
     pub namespace: String,
     /// The bank.
     pub bank: String,
-    /// The MaintenanceRun's name, unique within its namespace.
+    /// The `MaintenanceRun`'s name, unique within its namespace.
     pub name: String,
     /// Who asked for it: a policy with schedule and slot, a check, an audit, a person. The front end's own form.
     pub owner: Value,
-    /// The RunSpec.
+    /// The `RunSpec`.
     pub spec: Value,
     /// Where it stands.
     pub phase: Phase,
@@ -105,7 +105,7 @@ impl Store {
         self.change_run(sql, args![uid, phase.name(), reason, message, finished]).await
     }
 
-    async fn change_run(&self, sql: &'static str, args: Vec<super::value::Arg>) -> Result<bool, StoreError> {
+    async fn change_run(&self, sql: &'static str, args: Vec<Arg>) -> Result<bool, StoreError> {
         let _writer = self.writer.lock().await;
         let mut tx = self.db.write().await?;
         let changed = tx.execute(sql, args).await?;

@@ -7,21 +7,22 @@ use super::value::args;
 /// One step of the schema. Steps only add, and a released step is never edited: a database made by any
 /// earlier version gets there by the same steps as a new one.
 struct Migration {
+    version: i64,
     both: &'static str,
     postgres: Option<&'static str>,
 }
 
-/// Step N has version N, counted from 1.
 const MIGRATIONS: [Migration; 2] = [
-    Migration { both: include_str!("../../migrations/0001_records.sql"), postgres: None },
+    Migration { version: 1, both: include_str!("../../migrations/0001_records.sql"), postgres: None },
     Migration {
+        version: 2,
         both: include_str!("../../migrations/0002_operation.sql"),
         postgres: Some(include_str!("../../migrations/0002_operation.postgres.sql")),
     },
 ];
 
 /// The version that this program knows.
-pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(super) const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// Any number, the same in every replica: only one changes the schema at a time.
 const MIGRATION_LOCK: i64 = 0x006d_656d_6261_6e6b;
@@ -38,16 +39,16 @@ pub(super) async fn migrate(db: &Db) -> Result<(), StoreError> {
     if found > VERSION {
         return Err(StoreError::Newer { place: tx.place().to_owned(), found, known: VERSION });
     }
-    for (version, migration) in (1..).zip(&MIGRATIONS).filter(|(version, _)| *version > found) {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         tx.script(migration.both).await?;
         if let Some(script) = migration.postgres
             && !tx.is_sqlite()
         {
             tx.script(script).await?;
         }
-        let args = args![version, Timestamp::now()];
+        let args = args![migration.version, Timestamp::now()];
         tx.execute("INSERT INTO schema_version (version, applied) VALUES ($1, $2)", args).await?;
-        tracing::info!(version, place = tx.place(), "schema brought up to date");
+        tracing::info!(version = migration.version, place = tx.place(), "schema brought up to date");
     }
     tx.commit().await
 }
