@@ -51,7 +51,9 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
 impl From<SampleError> for CliError {
     fn from(error: SampleError) -> Self {
         match error {
-            SampleError::Io { .. } | SampleError::Sqlite { .. } => Self::Internal(error.to_string()),
+            SampleError::Io { .. } | SampleError::Sqlite { .. } | SampleError::Unsound(_) => {
+                Self::Internal(error.to_string())
+            }
             _ => Self::Config(error.to_string()),
         }
     }

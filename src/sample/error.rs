@@ -33,6 +33,9 @@ pub enum SampleError {
     /// A damage cannot be made in this generation of the schema.
     #[error("the damage `{0}` needs a table that this generation does not have")]
     NotInGeneration(&'static str),
+    /// A base of an evaluation cannot be read to the end though nothing damaged it.
+    #[error("a healthy bank in {} cannot be read: nothing can be measured with it", .0.display())]
+    Unsound(PathBuf),
     /// A file could not be written or read.
     #[error("{}: {source}", path.display())]
     Io {

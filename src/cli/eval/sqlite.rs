@@ -32,6 +32,7 @@ pub async fn run(args: &Args, global: &Global) -> Result<Exit, CliError> {
     while let Some(case) = cases.next().await? {
         let answer = ask(&case.set, &scratch.0.join("copy")).await?;
         report.case(&case, &answer);
+        case.close().await;
     }
     let mut healthy = Healthy::new(&scratch.0, usize::from(args.healthy), args.seed);
     while let Some(variant) = healthy.next().await? {
@@ -44,7 +45,11 @@ pub async fn run(args: &Args, global: &Global) -> Result<Exit, CliError> {
             let text = serde_json::to_string_pretty(&json(&report));
             println!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
         }
-        Format::Table | Format::Wide => print!("{}", table(&report)),
+        Format::Table => print!("{}", table(&report)),
+        Format::Wide => {
+            print!("{}", table(&report));
+            report.missed.iter().for_each(|case| println!("missed: {case}"));
+        }
     }
     let reached =
         percent(report.recall()) >= 100.0 * GOAL && report.false_alarms.of == 0 && report.unmeasured.is_empty();
@@ -128,9 +133,12 @@ fn table(report: &Report) -> String {
         let _ = writeln!(text, "  {:<12} {}", layer.name(), shown(report.layer(layer)));
     }
     let _ = writeln!(text, "false alarms on healthy variants  {}", shown(report.false_alarms));
-    for (title, list) in
-        [("missed", &report.missed), ("false alarm", &report.alarms), ("healthy, not measured", &report.unmeasured)]
-    {
+    let missed = report.rows.iter().filter(|row| row.detected.of < row.detected.total);
+    let missed: Vec<_> = missed
+        .map(|row| format!("{} ({} of {})", row.fault, row.detected.total - row.detected.of, row.detected.total))
+        .collect();
+    let _ = writeln!(text, "missed  {}", if missed.is_empty() { "none".to_owned() } else { missed.join(", ") });
+    for (title, list) in [("false alarm", &report.alarms), ("healthy, not measured", &report.unmeasured)] {
         list.iter().for_each(|line| text += &format!("{title}: {line}\n"));
     }
     text

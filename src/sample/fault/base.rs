@@ -29,7 +29,7 @@ pub enum State {
 pub struct Base {
     /// What it is, for people.
     pub name: String,
-    sets: [(Set, Option<Digest>); 3],
+    sets: [(Set, Digest); 3],
     /// The closed database, and as it was before its last transaction.
     pub database: Vec<u8>,
     pub before: Vec<u8>,
@@ -61,13 +61,13 @@ impl Base {
         let foreign = Shape { memories: 300, seed: shape.seed ^ 0xF0F0, ..shape };
         let other = Images::make(&scratch.join("other"), foreign).await?;
 
+        let path = || scratch.to_owned();
         let mut sets = Vec::new();
         for set in made.sets.drain(..) {
             let digest = truth::content(&set.copy_to(&scratch.join("truth"))?).await;
-            sets.push((set, digest));
+            sets.push((set, digest.ok_or_else(|| SampleError::Unsound(path()))?));
         }
-        let sets =
-            <[_; 3]>::try_from(sets).map_err(|_| SampleError::io(scratch)(std::io::ErrorKind::InvalidData.into()))?;
+        let sets = <[_; 3]>::try_from(sets).map_err(|_| SampleError::Unsound(path()))?;
         let [closed, wal, hot] = [&sets[0].0, &sets[1].0, &sets[2].0];
         let mut base = Self {
             name: format!("{generation:?}, pages of {page_size}"),
@@ -89,7 +89,7 @@ impl Base {
     }
 
     /// The set in a state, and the digest of what it says.
-    pub const fn state(&self, state: State) -> &(Set, Option<Digest>) {
+    pub const fn state(&self, state: State) -> &(Set, Digest) {
         match state {
             State::Closed => &self.sets[0],
             State::Wal => &self.sets[1],
@@ -131,6 +131,7 @@ impl Images {
         let wrong = || SampleError::sqlite(&path);
 
         let mut writer = open(&path, 2_000).await.map_err(wrong())?;
+        writer.execute(sqlx::raw_sql(FULL_TEXT)).await.map_err(wrong())?;
         // Deleting most of a table leaves free pages.
         writer.execute("DELETE FROM memory_access_logs WHERE rowid > 20").await.map_err(wrong())?;
         let before = closed.read(Part::Database)?;
@@ -155,6 +156,10 @@ impl Images {
         Ok(Self { sets: vec![closed, wal, hot], before, stale_wal, wal: log, journal })
     }
 }
+
+/// A full-text index beside OpenMemory's tables, as users add one to search their memories.
+const FULL_TEXT: &str = "CREATE VIRTUAL TABLE memory_search USING fts5(content);
+    INSERT INTO memory_search SELECT content FROM memories WHERE content <> '';";
 
 /// Opens a database as OpenMemory does, with a cache of so many pages.
 pub async fn open(path: &Path, cache_pages: u32) -> Result<SqliteConnection, sqlx::Error> {

@@ -83,6 +83,13 @@ pub fn metadata_bit(base: &Base, random: &mut Random) -> Option<Change> {
     flip_in(base, &base.queries, random)
 }
 
+/// In the days after which memories are archived: 180, behind the policy's criterion.
+pub fn number_bit(base: &Base, random: &mut Random) -> Option<Change> {
+    let stored = b"global\x00\xb4";
+    let at = base.database.windows(stored.len()).position(|window| window == stored)?;
+    flip(base, at + stored.len() - 1 - random.below(2), random)
+}
+
 pub fn uuid_bit(base: &Base, random: &mut Random) -> Option<Change> {
     flip_in(base, &base.ids, random)
 }

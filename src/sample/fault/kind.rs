@@ -13,6 +13,9 @@ pub struct Fault {
     /// Whether it is damage even where every row and index entry is as before, because SQLite's own
     /// bookkeeping is wrong and later writes go astray.
     pub(super) bookkeeping: bool,
+    /// How often it strikes each base: once where all is given, twice where chance decides on the place, and
+    /// where it matters whether the writer is alive.
+    pub(super) draws: usize,
     pub(super) make: fn(&Base, &mut Random) -> Option<Change>,
 }
 
@@ -41,7 +44,11 @@ pub enum Change {
 }
 
 const fn of(name: &'static str, group: Group, make: fn(&Base, &mut Random) -> Option<Change>) -> Fault {
-    Fault { name, group, bookkeeping: false, make }
+    Fault { name, group, bookkeeping: false, draws: 2, make }
+}
+
+const fn once(fault: Fault) -> Fault {
+    Fault { draws: 1, ..fault }
 }
 
 const fn always(fault: Fault) -> Fault {
@@ -57,6 +64,7 @@ impl Fault {
         of("content-bit", Group::Pages, bytes::content_bit),
         of("date-digit", Group::Pages, bytes::date_digit),
         of("metadata-bit", Group::Pages, bytes::metadata_bit),
+        once(of("number-bit", Group::Pages, bytes::number_bit)),
         of("uuid-bit", Group::Pages, bytes::uuid_bit),
         always(of("freelist-bit", Group::Pages, bytes::freelist_bit)),
         of("index-page-bit", Group::Pages, bytes::index_page_bit),
@@ -70,11 +78,11 @@ impl Fault {
         of("write-lost", Group::Pages, bytes::write_lost),
         always(of("header-page-count", Group::File, bytes::header_page_count)),
         of("header-bit", Group::File, bytes::header_bit),
-        of("header-overwritten", Group::File, bytes::header_overwritten),
+        once(of("header-overwritten", Group::File, bytes::header_overwritten)),
         always(of("change-counter", Group::File, bytes::change_counter)),
         of("truncated-at-page", Group::File, bytes::truncated_at_page),
         of("truncated-in-page", Group::File, bytes::truncated_in_page),
-        of("emptied", Group::File, bytes::emptied),
+        once(of("emptied", Group::File, bytes::emptied)),
         always(of("garbage-tail", Group::File, bytes::garbage_tail)),
         of("wal-frame-bit", Group::Wal, side::wal_frame_bit),
         of("wal-salt", Group::Wal, side::wal_salt),
@@ -87,19 +95,22 @@ impl Fault {
         of("wal-stale", Group::Wal, side::wal_stale),
         of("journal-cut", Group::Journal, side::journal_cut),
         of("journal-bit", Group::Journal, side::journal_bit),
-        of("journal-foreign", Group::Journal, side::journal_foreign),
-        of("journal-deleted", Group::Journal, side::journal_deleted),
-        of("row-vanished", Group::Rows, rows::row_vanished),
-        of("row-added", Group::Rows, rows::row_added),
-        of("number-changed", Group::Rows, rows::number_changed),
-        of("text-changed", Group::Rows, rows::text_changed),
-        of("orphan", Group::Rows, rows::orphan),
-        of("invalid-utf8", Group::Rows, rows::invalid_utf8),
-        of("nul-in-text", Group::Rows, rows::nul_in_text),
-        of("bad-state", Group::Rows, rows::bad_state),
-        of("bad-json", Group::Rows, rows::bad_json),
-        of("bad-date", Group::Rows, rows::bad_date),
-        of("numeric-uuid", Group::Rows, rows::numeric_uuid),
+        once(of("journal-foreign", Group::Journal, side::journal_foreign)),
+        once(of("journal-deleted", Group::Journal, side::journal_deleted)),
+        once(of("memory-vanished", Group::Rows, rows::memory_vanished)),
+        once(of("row-vanished", Group::Rows, rows::row_vanished)),
+        once(of("row-added", Group::Rows, rows::row_added)),
+        once(of("number-changed", Group::Rows, rows::number_changed)),
+        once(of("text-changed", Group::Rows, rows::text_changed)),
+        once(of("orphan", Group::Rows, rows::orphan)),
+        once(of("invalid-utf8", Group::Rows, rows::invalid_utf8)),
+        once(of("nul-in-text", Group::Rows, rows::nul_in_text)),
+        once(of("bad-state", Group::Rows, rows::bad_state)),
+        once(of("bad-json", Group::Rows, rows::bad_json)),
+        once(of("bad-date", Group::Rows, rows::bad_date)),
+        once(of("numeric-uuid", Group::Rows, rows::numeric_uuid)),
+        once(of("time-missing", Group::Rows, rows::time_missing)),
+        once(of("full-text-entry-lost", Group::Rows, rows::full_text_entry_lost)),
     ];
 }
 

@@ -25,8 +25,13 @@ fn sql(text: String) -> Option<Change> {
     Some(Change::Sql(text))
 }
 
+pub fn memory_vanished(_: &Base, random: &mut Random) -> Option<Change> {
+    sql(format!("DELETE FROM memories WHERE {}", active(random)))
+}
+
+/// A row that no other row refers to.
 pub fn row_vanished(_: &Base, random: &mut Random) -> Option<Change> {
-    let table = random.pick(&["memories", "memory_access_logs", "memory_categories", "memory_status_history"]);
+    let table = random.pick(&["memory_access_logs", "memory_categories", "memory_status_history"]);
     sql(format!("DELETE FROM {table} WHERE {}", row(table, random)))
 }
 
@@ -86,4 +91,15 @@ pub fn bad_date(_: &Base, random: &mut Random) -> Option<Change> {
 pub fn numeric_uuid(_: &Base, random: &mut Random) -> Option<Change> {
     let table = random.pick(&["memories", "memory_access_logs", "memory_status_history"]);
     sql(format!("UPDATE {table} SET id = '{:032}' WHERE {}", random.below_u64(u64::MAX), row(table, random)))
+}
+
+pub fn time_missing(_: &Base, random: &mut Random) -> Option<Change> {
+    let state = random.pick(&["archived", "deleted"]);
+    sql(format!(
+        "UPDATE memories SET {state}_at = NULL WHERE rowid = (SELECT min(rowid) FROM memories WHERE state = '{state}')"
+    ))
+}
+
+pub fn full_text_entry_lost(_: &Base, random: &mut Random) -> Option<Change> {
+    sql(format!("DELETE FROM memory_search_content WHERE {}", row("memory_search_content", random)))
 }

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A digest of all that a bank says: every cell of every table, and every entry of every index, as SQLite
 /// gives them after recovery. None where it cannot be read to the end.
 ///
-/// Opening it recovers it: give a copy.
+/// Virtual tables are compared by the tables that they keep. Opening a set recovers it: give a copy.
 pub async fn content(set: &Set) -> Option<Digest> {
     let mut lines = Vec::new();
     for path in [set.database(), set.history()] {
@@ -28,7 +28,7 @@ pub async fn content(set: &Set) -> Option<Digest> {
 }
 
 async fn read(connection: &mut SqliteConnection, lines: &mut Vec<String>) -> Result<(), sqlx::Error> {
-    let sql = "SELECT type, name, tbl_name FROM sqlite_schema WHERE type IN ('table', 'index') ORDER BY type, name";
+    let sql = "SELECT type, name, tbl_name FROM sqlite_schema WHERE type = 'index' OR type = 'table' AND rootpage > 0 ORDER BY type, name";
     let objects: Vec<(String, String, String)> = query_as(sql).fetch_all(&mut *connection).await?;
     for (kind, name, table) in objects {
         let index = kind == "index";
@@ -44,7 +44,7 @@ async fn read(connection: &mut SqliteConnection, lines: &mut Vec<String>) -> Res
         let how = if index {
             format!("INDEXED BY {} ORDER BY {}, rowid", quoted(&name), columns.join(", "))
         } else {
-            "NOT INDEXED ORDER BY rowid".to_owned()
+            "NOT INDEXED".to_owned()
         };
         let sql = format!("SELECT {} FROM {} {how}", cells.join(" || ',' || "), quoted(&table));
         lines.push(name);
