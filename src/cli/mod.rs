@@ -5,13 +5,17 @@ mod crd;
 mod describe;
 mod error;
 mod eval;
+pub mod eval_leaks;
 mod get;
 mod init;
+mod kind;
 mod lint;
 mod local;
+mod objects;
 mod output;
 mod run;
 mod sample;
+mod table;
 
 use std::process::ExitCode;
 

@@ -52,3 +52,14 @@ impl Global {
         }
     }
 }
+
+/// Prints a value for programs.
+pub(super) fn print_value(value: &serde_json::Value, format: Format) -> Result<(), super::CliError> {
+    let text = if format == Format::Json {
+        serde_json::to_string_pretty(value).map_err(|error| error.to_string())
+    } else {
+        serde_saphyr::to_string(value).map_err(|error| error.to_string())
+    };
+    println!("{}", text.map_err(super::CliError::Internal)?.trim_end());
+    Ok(())
+}

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
+use crate::engine::integrity::sqlite::Judgement;
 use crate::domain::{Bank, Check, CorruptionEvent, PathInVolume, SqlDatabase};
 
 /// A SQLite file of the bank as one run sees it.
@@ -73,6 +75,27 @@ impl<'a> Copies<'a> {
         let copied = Arc::new(copied);
         self.made.insert(component, Arc::clone(&copied));
         Ok(copied)
+    }
+}
+
+/// Copies a file and judges what its bytes tell, before SQLite opens the copy.
+fn copy(root: &Path, path: &str, scratch: &Path, component: &str, meter: &Meter) -> Copied {
+    let mut copy = match sqlite::copy(root, path, scratch, meter) {
+        Ok(copy) => copy,
+        Err(error) => {
+            let Judgement { checks, events } = error.judge(component, path);
+            return Copied { copy: None, checks, corruption: events };
+        }
+    };
+    let Judgement { checks: judged, events: corruption } = copy.raw.judge(component);
+    let mut checks = vec![copy.check(component)];
+    checks.extend(judged);
+    match copy.prepare() {
+        Ok(()) => Copied { copy: Some(copy), checks, corruption },
+        Err(error) => {
+            checks.push(Check::unknown("sqlite-copy", component, format!("the copy cannot be prepared: {error}")));
+            Copied { copy: None, checks, corruption }
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         task: &Task,
-        copies: &mut Copies,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         run_deadline: Instant,
     ) -> TaskReport {
@@ -129,7 +129,7 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         task: &Task,
-        copies: &mut Copies,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {

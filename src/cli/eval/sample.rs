@@ -1,0 +1,93 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::cli::{CliError, Exit, Format, Global};
+use crate::domain::{Check, CorruptionEvent, Finding};
+use crate::sample::{self, Judgement, Told};
+
+/// Compares what the store in `data` holds as open with what was planted in `bank`.
+#[allow(clippy::unused_async, reason = "the store is async")]
+pub async fn run(bank: &Path, data: &Path, global: &Global) -> Result<Exit, CliError> {
+    let _ = global;
+    // Becomes: open the Store in `data`, take the open events and findings of the bank `sample` and the
+    // checks of its newest runs, and give them to `tell`.
+    sample::planted(bank)?;
+    Err(CliError::Unmeasured(format!("{} cannot be read: the store is not part of this build", data.display())))
+}
+
+/// Judges and prints. Good where exactly the planted damage was found and every check was made.
+#[allow(dead_code, reason = "called with what the store holds")]
+fn tell(
+    bank: &Path,
+    corruption: &[CorruptionEvent],
+    findings: &[Finding],
+    checks: &[Check],
+    global: &Global,
+) -> Result<Exit, CliError> {
+    let judgement = sample::judge(&sample::planted(bank)?, corruption, findings, checks);
+    match global.output {
+        Format::Json | Format::Yaml => {
+            let text = serde_json::to_string_pretty(&json(&judgement));
+            println!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
+        }
+        Format::Table | Format::Wide => print!("{}", table(&judgement)),
+    }
+    Ok(if judgement.exact() { Exit::Good } else { Exit::Findings })
+}
+
+fn table(judgement: &Judgement) -> String {
+    let mut text = String::new();
+    let mut line = |parts: std::fmt::Arguments| {
+        let _ = writeln!(text, "{parts}");
+    };
+    if !judgement.found.is_empty() {
+        line(format_args!("{:<24} {:<34} {}", "PLANTED", "FOUND BY", "WHERE"));
+    }
+    for found in &judgement.found {
+        for (index, told) in found.told.iter().enumerate() {
+            let name = if index == 0 { found.planted.damage.as_str() } else { "" };
+            line(format_args!("{name:<24} {:<34} {}", told.check, told.place));
+            line(format_args!("{:<24} -> {}", "", told.advice));
+        }
+    }
+    for missed in &judgement.missed {
+        line(format_args!(
+            "{:<24} MISSED: {}; expected {}",
+            missed.planted.damage,
+            missed.planted.what,
+            missed.missing.join(", ")
+        ));
+    }
+    for told in &judgement.invented {
+        line(format_args!("{:<24} {:<34} {}", "INVENTED", told.check, told.place));
+    }
+    for check in &judgement.unknown {
+        line(format_args!("{:<24} {:<34} {}: {}", "NOT MEASURED", check.id, check.component, check.detail));
+    }
+    let Judgement { found, missed, invented, unknown } = judgement;
+    line(format_args!(
+        "planted {}, found {}, missed {}, invented {}, not measured {}",
+        found.len() + missed.len(),
+        found.len(),
+        missed.len(),
+        invented.len(),
+        unknown.len()
+    ));
+    text
+}
+
+fn json(judgement: &Judgement) -> serde_json::Value {
+    let told = |told: &Told| serde_json::json!({"check": told.check, "place": told.place, "advice": told.advice});
+    let list = |all: &[Told]| all.iter().map(told).collect::<Vec<_>>();
+    let found =
+        judgement.found.iter().map(|one| serde_json::json!({"damage": one.planted.damage, "told": list(&one.told)}));
+    let missed =
+        judgement.missed.iter().map(|one| serde_json::json!({"damage": one.planted.damage, "missing": one.missing}));
+    serde_json::json!({
+        "exact": judgement.exact(),
+        "found": found.collect::<Vec<_>>(),
+        "missed": missed.collect::<Vec<_>>(),
+        "invented": list(&judgement.invented),
+        "unknown": judgement.unknown,
+    })
+}

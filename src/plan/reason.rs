@@ -1,0 +1,71 @@
+/// Why a condition is as it is: a closed set, the reasons of the table in docs/scheduling.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ConditionReason {
+    AsExpected,
+    Suspended,
+    NotConfigured,
+    NotSampled,
+    ChecksumMismatch,
+    FileCorruption,
+    DatabaseCorrupt,
+    DataInconsistency,
+    NotChecked,
+    CheckStale,
+    CheckIncomplete,
+    Inconsistent,
+    FindingsAboveThreshold,
+    LeakFound,
+    UnauthorizedAccess,
+    Vulnerable,
+    NotAudited,
+    AuditStale,
+    NotVerified,
+    SlotMissed,
+    Overdue,
+    RunsFailing,
+    TooManySchedules,
+    NoPolicy,
+    Held,
+    Learning,
+    NotMeasured,
+    NoBankSelected,
+    RunFailed,
+}
+
+impl ConditionReason {
+    /// The form in conditions and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsExpected => "AsExpected",
+            Self::Suspended => "Suspended",
+            Self::NotConfigured => "NotConfigured",
+            Self::NotSampled => "NotSampled",
+            Self::ChecksumMismatch => "ChecksumMismatch",
+            Self::FileCorruption => "FileCorruption",
+            Self::DatabaseCorrupt => "DatabaseCorrupt",
+            Self::DataInconsistency => "DataInconsistency",
+            Self::NotChecked => "NotChecked",
+            Self::CheckStale => "CheckStale",
+            Self::CheckIncomplete => "CheckIncomplete",
+            Self::Inconsistent => "Inconsistent",
+            Self::FindingsAboveThreshold => "FindingsAboveThreshold",
+            Self::LeakFound => "LeakFound",
+            Self::UnauthorizedAccess => "UnauthorizedAccess",
+            Self::Vulnerable => "Vulnerable",
+            Self::NotAudited => "NotAudited",
+            Self::AuditStale => "AuditStale",
+            Self::NotVerified => "NotVerified",
+            Self::SlotMissed => "SlotMissed",
+            Self::Overdue => "Overdue",
+            Self::RunsFailing => "RunsFailing",
+            Self::TooManySchedules => "TooManySchedules",
+            Self::NoPolicy => "NoPolicy",
+            Self::Held => "Held",
+            Self::Learning => "Learning",
+            Self::NotMeasured => "NotMeasured",
+            Self::NoBankSelected => "NoBankSelected",
+            Self::RunFailed => "RunFailed",
+        }
+    }
+}
