@@ -455,3 +455,45 @@ proptest! {
         }
     }
 }
+
+fn lint(arguments: &[&str], path: &Path) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_memorybank"))
+        .arg("lint")
+        .args(arguments)
+        .arg(path)
+        .output()
+        .unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn lint_judges_a_folder_and_tells_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bank.yaml"), BANK).unwrap();
+    fs::write(folder.path().join("policy.yml"), POLICY).unwrap();
+    fs::write(folder.path().join("notes.txt"), "not: [yaml").unwrap();
+    let (code, text) = lint(&[], folder.path());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("1 MemoryBank, 1 MaintenancePolicy"), "{text}");
+    assert_eq!(lint(&[], &folder.path().join("bank.yaml")).0, 0);
+
+    fs::write(folder.path().join("policy.yml"), POLICY.replace("Berlin", "Nowhere")).unwrap();
+    fs::write(folder.path().join("latin1.yaml"), b"a: \xe9\n").unwrap();
+    let (code, text) = lint(&["-o", "json"], folder.path());
+    assert_eq!(code, 2);
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let told: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            let file = Path::new(p["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
+            (file, p["line"].as_u64().unwrap(), p["field"].as_str().unwrap(), p["severity"].as_str().unwrap())
+        })
+        .collect();
+    let expected = [("latin1.yaml".to_owned(), 1, "", "Error"), ("policy.yml".to_owned(), 6, "spec.timeZone", "Error")];
+    assert_eq!(told, expected);
+
+    assert_eq!(lint(&[], &folder.path().join("absent.yaml")).0, 2);
+    assert_eq!(lint(&[], tempfile::tempdir().unwrap().path()).0, 2);
+}
