@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,6 @@ impl Execution {
     /// Executes a run and stores its report; tries again for as long as the store cannot take it.
     pub async fn run(self) -> Ended {
         let ended = |report| Ended { bank: self.spec.bank.name.clone(), run: self.spec.run.clone(), report };
-        let scratch: PathBuf = self.places.scratch.clone();
         let exchange = StoreExchange {
             store: Arc::clone(&self.store),
             namespace: self.spec.namespace.clone(),
@@ -50,9 +48,6 @@ impl Execution {
         let runner = Runner { exchange, places: self.places.clone(), threads: self.threads };
         let report = runner.execute(&self.spec, &self.uid, &self.cancel, &progress).await;
         drop(progress);
-        if let Err(error) = tokio::task::spawn_blocking(move || remove(&scratch)).await {
-            tracing::warn!(%error, "scratch not removed");
-        }
         if self.stop.is_cancelled() {
             return ended(None);
         }
@@ -69,14 +64,5 @@ impl Execution {
                 () = self.stop.cancelled() => return ended(None),
             }
         }
-    }
-}
-
-/// Removes the scratch folder of a run with the copies that are left in it.
-pub(super) fn remove(scratch: &std::path::Path) {
-    if let Err(error) = std::fs::remove_dir_all(scratch)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(scratch = %scratch.display(), %error, "scratch not removed");
     }
 }

@@ -81,7 +81,12 @@ impl Guardian {
             unmeasured: Vec::new(),
             now_token,
         };
-        super::execute::remove(&guardian.scratch());
+        // What an earlier process left when it was killed: copies of a bank.
+        if let Err(error) = std::fs::remove_dir_all(guardian.scratch())
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "old scratch not removed");
+        }
         guardian.adopt(config, now).await?;
         guardian.board.readiness.ready("config", "");
         Ok(guardian)

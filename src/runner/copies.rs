@@ -68,7 +68,7 @@ impl<'a> Copies<'a> {
             },
             Ok(root) => {
                 let (root, path) = (root.to_owned(), place.path.clone());
-                let (scratch, meter) = (self.places.scratch.join(component), Arc::clone(meter));
+                let (scratch, meter) = (self.places.scratch.clone(), Arc::clone(meter));
                 blocking(move || copy(&root, &path, &scratch, component, &meter)).await?
             }
         };
