@@ -1,5 +1,7 @@
 //! Reading resources from files: what is refused, where, and that good ones come through whole.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // A helper of a test fails the test.
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -43,7 +45,10 @@ fn load(texts: &[&str]) -> Config {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|p| format!("{p}\n")).collect()
+    problems.iter().fold(String::new(), |mut text, problem| {
+        writeln!(text, "{problem}").unwrap();
+        text
+    })
 }
 
 /// The problems of a bank or policy in which one text is replaced.
@@ -128,6 +133,7 @@ fn a_problem_names_file_line_document_field_and_what_was_expected() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn what_a_document_says_wrongly_is_told_at_its_place() {
     for (document, from, to, expected) in [
         (BANK, "volumes:", "volume:", "0.yaml:7: document 1, spec.volume: unknown field; did you mean volumes?"),
