@@ -214,7 +214,7 @@ async fn every_damage_of_files_is_there_and_each_can_stand_alone() {
     }
     let text = |name: &str| std::fs::read_to_string(scratch.path().join("bank").join(name)).unwrap();
     for (damage, file, needle) in [
-        (Damage::PrivateKeyInUpload, "uploads/keys/deploy_key", "PRIVATE KEY-----\n"),
+        (Damage::PrivateKeyInUpload, "uploads/keys/deploy.pem", "PRIVATE KEY-----\n"),
         (Damage::JwtInLog, "logs/openmemory.log", "Bearer eyJ"),
         (Damage::GithubTokenInEnv, ".env", "GITHUB_TOKEN=gh"),
     ] {

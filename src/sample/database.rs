@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -78,7 +79,7 @@ impl<'a> Main<'a> {
         for user in &self.people.users {
             let row = [
                 key(user.id),
-                user.user_id.clone().into(),
+                user.handle.clone().into(),
                 user.name.clone().into(),
                 Value::Null,
                 "{}".into(),
@@ -155,8 +156,7 @@ impl<'a> Main<'a> {
             self.change(memory.id, user.id, (State::Active, memory.state), updated).await?;
         }
         for (time, kind, query) in &memory.accesses {
-            let hash = Md5::digest(memory.content.as_bytes());
-            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = hex(&Md5::digest(memory.content.as_bytes()));
             let metadata =
                 format!(r#"{{"query": "{query}", "score": 0.{}, "hash": "{hash}"}}"#, 60 + self.random.below(40));
             let row = [
@@ -259,7 +259,7 @@ impl<'a> History<'a> {
                 let time = timeline::plus(timeline::end(), index * 45_000_000);
                 let row = [
                     self.random.uuid().to_string().into(),
-                    format!("user_id={}", user.user_id).into(),
+                    format!("user_id={}", user.handle).into(),
                     if index % 2 == 0 { "user" } else { "assistant" }.into(),
                     query(&mut self.random).into(),
                     Value::Null,
@@ -272,7 +272,14 @@ impl<'a> History<'a> {
     }
 }
 
-/// A UUID as SQLAlchemy stores it on SQLite: 32 hex digits.
+/// A UUID as `SQLAlchemy` stores it on SQLite: 32 hex digits.
 fn key(id: Uuid) -> Value {
     Value::Text(id.simple().to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -19,7 +19,7 @@ pub struct User {
     /// Key of the row.
     pub id: Uuid,
     /// The name in URLs and payloads.
-    pub user_id: String,
+    pub handle: String,
     /// The name for people.
     pub name: String,
     /// The user's apps, id and name; never empty.
@@ -39,7 +39,7 @@ impl People {
 
 impl User {
     fn new(index: usize, generation: Generation, random: &mut Random) -> Self {
-        let (user_id, name) = match index {
+        let (handle, name) = match index {
             0 => ("default_user".to_owned(), "Default User".to_owned()),
             _ => (format!("user-{index:02}"), format!("User {index:02}")),
         };
@@ -51,6 +51,6 @@ impl User {
                 (random.uuid(), if unique { format!("{app}-{index:02}") } else { (*app).to_owned() })
             })
             .collect();
-        Self { id: random.uuid(), user_id, name, apps }
+        Self { id: random.uuid(), handle, name, apps }
     }
 }

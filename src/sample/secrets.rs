@@ -6,7 +6,7 @@ use super::random::Random;
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// An OpenAI project key: 74 characters, OpenAI's mark, 74 characters.
+/// A project key of `OpenAI`: 74 characters, the issuer's mark, 74 characters.
 pub fn openai_key(random: &mut Random) -> String {
     format!("sk-{}{}{}{}{}", "proj-", letters(random, 74), "T3Blbk", "FJ", letters(random, 74))
 }

@@ -21,7 +21,7 @@ impl Timeline {
     }
 
     /// When memory number `index` was made.
-    pub fn created(&self, index: usize, random: &mut Random) -> Timestamp {
+    pub fn created(self, index: usize, random: &mut Random) -> Timestamp {
         plus(start(), (self.step * index as u64).min(SPAN) + random.below_u64(self.step))
     }
 
@@ -47,7 +47,7 @@ pub fn plus(from: Timestamp, microseconds: u64) -> Timestamp {
     from.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// As SQLAlchemy stores it on SQLite: naive UTC with microseconds.
+/// As `SQLAlchemy` stores it on SQLite: naive UTC with microseconds.
 pub fn sql(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }

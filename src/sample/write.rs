@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +83,9 @@ fn json<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, Sa
     serde_json::from_slice(bytes).map_err(|source| SampleError::Unreadable { path: path.to_owned(), source })
 }
 
-fn save<T: Serialize>(path: &PathBuf, value: &T) -> Result<(), SampleError> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|source| SampleError::Unreadable { path: path.clone(), source })?;
+fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), SampleError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| SampleError::Unreadable { path: path.to_owned(), source })?;
     tree::write(path, (text + "\n").as_bytes(), timeline::end())
 }
 

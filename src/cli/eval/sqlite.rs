@@ -118,7 +118,7 @@ fn table(report: &Report) -> String {
     for layer in Layer::ALL {
         let _ = write!(text, " {:>11}", layer.name().to_uppercase());
     }
-    text += &format!(" {:>8} {:>9}\n", "UNKNOWN", "HARMLESS");
+    let _ = writeln!(text, " {:>8} {:>9}", "UNKNOWN", "HARMLESS");
     for row in &report.rows {
         let Row { fault, group, detected, layers, unknown, harmless } = row;
         let _ = write!(text, "{group:<8} {fault:<20} {:>9}", format!("{}/{}", detected.of, detected.total));
@@ -139,7 +139,9 @@ fn table(report: &Report) -> String {
         .collect();
     let _ = writeln!(text, "missed  {}", if missed.is_empty() { "none".to_owned() } else { missed.join(", ") });
     for (title, list) in [("false alarm", &report.alarms), ("healthy, not measured", &report.unmeasured)] {
-        list.iter().for_each(|line| text += &format!("{title}: {line}\n"));
+        for line in list {
+            let _ = writeln!(text, "{title}: {line}");
+        }
     }
     text
 }

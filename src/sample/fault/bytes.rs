@@ -1,4 +1,5 @@
 //! Damage to the bytes of the database file.
+#![allow(clippy::unnecessary_wraps, reason = "one type for all kinds")]
 
 use super::base::{Base, State};
 use super::kind::Change;

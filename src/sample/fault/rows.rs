@@ -1,4 +1,5 @@
 //! Damage through SQL: the file stays well-formed.
+#![allow(clippy::unnecessary_wraps, reason = "one type for all kinds")]
 
 use super::base::Base;
 use super::kind::Change;
@@ -20,7 +21,6 @@ fn active(random: &mut Random) -> String {
     )
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "one type for all kinds")]
 fn sql(text: String) -> Option<Change> {
     Some(Change::Sql(text))
 }

@@ -150,11 +150,9 @@ impl Bank {
                 let url = secrets::database_url(random);
                 let sql = "UPDATE configs SET value = json_set(value, '$.mem0.vector_store', json_object('provider', 'pgvector', 'config', json_object('connection_string', ?)))";
                 some(query(sql).bind(url).execute(&mut self.main).await?.rows_affected())?;
-                let id: String = query_scalar("SELECT id FROM configs").fetch_one(&mut self.main).await?;
-                let place = format!("configs/{id}/value");
                 return Ok(Some(Planted::of(
                     damage,
-                    vec![Expected::finding("leaks", DATABASE, "address-password", place)],
+                    vec![Expected::finding("leaks", DATABASE, "address-password", "configs/main/value")],
                 )));
             }
             Damage::OpenaiKeyInMemory => (

@@ -10,7 +10,7 @@ use crate::sample::{secrets, timeline, tree};
 pub fn plant(site: &Site, damage: Damage) -> Result<Planted, SampleError> {
     let random = &mut site.random(damage);
     let (file, text, rule, line) = match damage {
-        Damage::PrivateKeyInUpload => ("uploads/keys/deploy_key", secrets::private_key(random), "private-key", 1),
+        Damage::PrivateKeyInUpload => ("uploads/keys/deploy.pem", secrets::private_key(random), "private-key", 1),
         Damage::GithubTokenInEnv => {
             let text = format!("COMPOSE_PROJECT_NAME=openmemory\nGITHUB_TOKEN={}\n", secrets::github_token(random));
             (".env", text, "github-token", 2)
