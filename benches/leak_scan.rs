@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use memorybank::engine::audit::leak::{Scanner, rules};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const ROUNDS: usize = 3;
@@ -26,7 +26,7 @@ const WORDS: &str = "the of and to in is that it was for on are as with his they
 fn main() {
     let size = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(256_usize) * MIB;
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let prose = text(&mut random, size, |random, line| sentence(random, line));
+    let prose = text(&mut random, size, sentence);
     let dense = text(&mut random, size / 16, |random, line| {
         sentence(random, line);
         if random.random_bool(0.5) {
@@ -53,27 +53,22 @@ fn sentence(random: &mut ChaCha8Rng, line: &mut String) {
         if place > 0 {
             line.push(' ');
         }
-        match random.random_range(0..24) {
+        let part = match random.random_range(0..24) {
             0 => {
-                *line += &format!(
-                    "{}-{:02}-{:02}",
-                    random.random_range(1990..2030),
-                    random.random_range(1..13),
-                    random.random_range(1..29)
-                )
+                let (year, month, day) =
+                    (random.random_range(1990..2030), random.random_range(1..13), random.random_range(1..29));
+                format!("{year}-{month:02}-{day:02}")
             }
             1 => {
-                *line += &format!(
-                    "{:02}:{:02}:{:02}",
-                    random.random_range(0..24),
-                    random.random_range(0..60),
-                    random.random_range(0..60)
-                )
+                let (hour, minute, second) =
+                    (random.random_range(0..24), random.random_range(0..60), random.random_range(0..60));
+                format!("{hour:02}:{minute:02}:{second:02}")
             }
-            2 => *line += &random.random_range(0..100_000).to_string(),
-            3 => *line += &format!("{}.{:02} EUR,", random.random_range(0..900), random.random_range(0..100)),
-            _ => *line += words[random.random_range(0..words.len())],
-        }
+            2 => random.random_range(0..100_000).to_string(),
+            3 => format!("{}.{:02} EUR,", random.random_range(0..900), random.random_range(0..100)),
+            _ => words[random.random_range(0..words.len())].to_owned(),
+        };
+        line.push_str(&part);
     }
     line.push('.');
 }
@@ -84,13 +79,14 @@ fn leak(random: &mut ChaCha8Rng, line: &mut String) {
     };
     let body = token(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 36);
     let name = token(b"abcdefghijklmnopqrstuvwxyz", 9);
-    *line += &match random.random_range(0..5) {
+    let leak = match random.random_range(0..5) {
         0 => format!(" ghp_{body}"),
         1 => format!(" my password is {}!7", &body[..12]),
         2 => format!(" SERVICE_API_KEY={body}"),
         3 => format!(" write to {name}@{name}.org"),
         _ => format!(" postgresql://{name}:{}@db:5432/bank", &body[..14]),
     };
+    line.push_str(&leak);
 }
 
 fn compare(name: &str, text: &[u8]) {

@@ -86,10 +86,11 @@ impl<'s> Collector<'s> {
     /// The result: `read` says what was read, `unread` what was not and why.
     pub fn finish(self, read: &str, unread: &[String]) -> LeakScan {
         let found = self.findings.len() as u64 + self.omitted;
-        let mut detail = format!("{read}; {found} findings");
-        if self.omitted > 0 {
-            detail += &format!(", of which {} are left out of the report", self.omitted);
-        }
+        let left_out = match self.omitted {
+            0 => String::new(),
+            omitted => format!(", of which {omitted} are left out of the report"),
+        };
+        let detail = format!("{read}; {found} findings{left_out}");
         let check = if !unread.is_empty() {
             Check::unknown(CHECK, &self.component, format!("{detail}; not read: {}", unread.join("; ")))
         } else if found > 0 {

@@ -38,7 +38,7 @@ pub const RULES: &[Rule] = &[
         "Discord bot token",
         Critical,
         &["MT", "Mj", "Mz", "MD", "ND", "NT", "Nj", "Nz", "OD", "OT"],
-        r"[MNO][A-Za-z0-9_-]{23,27}\.[\w-]{6}\.[\w-]{27,38}",
+        r"(?:[MN][DTjz]|O[DT])[A-Za-z0-9_-]{22,26}\.[\w-]{6}\.[\w-]{27,38}",
     ),
     Rule::token("telegram-bot-token", "Telegram bot token", Critical, &["AA"], r"\d{8,10}:AA[\w-]{32,33}").leading(11),
     Rule::token(
@@ -53,8 +53,9 @@ pub const RULES: &[Rule] = &[
         "Microsoft Teams workflow address",
         High,
         &["logic.azure.com"],
-        r"logic\.azure\.com(?::443)?/workflows/[0-9a-f]{32}/triggers/\S{1,200}sig=[\w%-]{20,60}",
-    ),
+        r"[a-z0-9.-]{2,60}\.logic\.azure\.com(?::443)?/workflows/[0-9a-f]{32}/triggers/\S{1,200}sig=[\w%-]{20,60}",
+    )
+    .leading(61),
     Rule::token(
         "zapier-webhook",
         "Zapier webhook",

@@ -103,13 +103,6 @@ pub const RULES: &[Rule] = &[
     Rule::token("databricks-token", "Databricks token", High, &["dapi"], r"dapi[0-9a-h]{32}(?:-\d)?"),
     Rule::token("clickhouse-key", "ClickHouse Cloud key", High, &["4b1d"], r"4b1d[A-Za-z0-9]{38}"),
     Rule::token("mongodb-atlas-secret", "MongoDB Atlas service account", High, &["mdb_sa_"], r"mdb_sa_sk_[\w-]{40}"),
-    Rule::token(
-        "astra-token",
-        "DataStax Astra token",
-        High,
-        &["AstraCS:"],
-        r"AstraCS:[A-Za-z0-9]{20,30}(?::[0-9a-f]{64})?",
-    ),
     Rule::token("cockroach-key", "CockroachDB Cloud key", High, &["CCDB1_"], r"CCDB1_[A-Za-z0-9]{22}_[A-Za-z0-9]{40}"),
     Rule::token("aiven-token", "Aiven token", High, &["AVNS_"], r"AVNS_[\w-]{16,40}"),
     Rule::token(
