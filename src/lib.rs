@@ -5,7 +5,9 @@
 //! [`bank`] and [`store`] effects, [`runner`] executes, [`local`] and [`server`] front ends, [`cli`].
 
 pub mod bank;
+pub mod board;
 pub mod cli;
+pub mod discover;
 pub mod domain;
 pub mod engine;
 pub mod local;

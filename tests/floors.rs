@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its floor. `plan` stands on `resources`: it plans over their types.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 12] = [
     ("domain", 0),
     ("engine", 1),
     ("resources", 2),
     ("plan", 3),
     ("bank", 4),
+    ("board", 4),
+    ("discover", 4),
     ("store", 4),
     ("runner", 5),
     ("local", 6),

@@ -37,6 +37,11 @@ impl Meter {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 
+    /// Stops the work.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// An error once the work is to stop; to be called at least once per megabyte or millisecond.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, Severity};
 
 /// The kind of a damage, as records name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CorruptionType {
     /// Content changed though size and time did not.
     ChecksumMismatch,

@@ -36,7 +36,7 @@ impl SecurityEventType {
 }
 
 /// What a finding is beside those of earlier runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingState {
     /// Seen for the first time.

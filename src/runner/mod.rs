@@ -1,1 +1,182 @@
-//! See docs/architecture.md.
+//! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
+//!
+//! It decides nothing about when to run, and never writes to the bank.
+
+mod audit;
+mod body;
+mod copies;
+mod exchange;
+mod integrity;
+mod places;
+mod progress;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::bank::Meter;
+use crate::domain::{Level, Outcome, Reason, RunReport, RunSpec, Task, TaskKind, TaskReport, Work};
+use body::Body;
+use copies::Copies;
+
+pub use exchange::{Exchange, ExchangeError};
+pub use places::Places;
+pub use progress::{Progress, Step};
+
+/// Executes runs at given places.
+#[derive(Debug)]
+pub struct Runner<E> {
+    /// Inputs and outputs.
+    pub exchange: E,
+    /// Where volumes are mounted.
+    pub places: Places,
+    /// How many threads may hash.
+    pub threads: usize,
+}
+
+impl<E: Exchange> Runner<E> {
+    /// Runs every task in order. It always returns a report: a task that fails, cannot measure or passes
+    /// its deadline is a row of it. After `cancel` the rest is `Skipped`/`Cancelled`.
+    pub async fn execute(
+        &self,
+        spec: &RunSpec,
+        uid: &str,
+        cancel: &CancellationToken,
+        progress: &Progress,
+    ) -> RunReport {
+        let started = Timestamp::now();
+        let deadline = Instant::now() + Duration::from_secs(u64::from(spec.active_deadline_seconds));
+        let mut copies = Copies::new(&self.places);
+        let mut tasks: Vec<TaskReport> = Vec::with_capacity(spec.tasks.len());
+        for (index, task) in spec.tasks.iter().enumerate() {
+            let report = if cancel.is_cancelled() {
+                skipped(task, Reason::Cancelled, "the run was cancelled before this task")
+            } else if let Some(needed) = unmet_need(task, &tasks) {
+                skipped(task, Reason::TaskFailed, &format!("needs {needed}, which did not succeed"))
+            } else {
+                let meter = Arc::new(Meter::new(cancel.child_token()));
+                progress.enter(Step {
+                    task: task.name.clone(),
+                    number: (index + 1, spec.tasks.len()),
+                    meter: Arc::clone(&meter),
+                });
+                self.run_task(spec, task, &mut copies, &meter, deadline).await
+            };
+            tracing::info!(run = spec.run, task = task.name, outcome = report.outcome.name(), "{}", report.message);
+            tasks.push(report);
+        }
+        RunReport {
+            uid: uid.to_owned(),
+            namespace: spec.namespace.clone(),
+            run: spec.run.clone(),
+            bank: spec.bank.name.clone(),
+            runner_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            // A clock set back during the run must not make it end before it began.
+            finished: Timestamp::now().max(started),
+            tasks,
+        }
+    }
+
+    async fn run_task(
+        &self,
+        spec: &RunSpec,
+        task: &Task,
+        copies: &mut Copies,
+        meter: &Arc<Meter>,
+        run_deadline: Instant,
+    ) -> TaskReport {
+        let begun = Instant::now();
+        let own = task.active_deadline_seconds.map(|s| begun + Duration::from_secs(u64::from(s)));
+        let deadline = own.map_or(run_deadline, |own| own.min(run_deadline));
+        let mut body = Body::default();
+        let worked = tokio::time::timeout_at(deadline.into(), self.perform(spec, task, copies, meter, &mut body)).await;
+        let (outcome, reason, message) = match worked {
+            Ok(Ok(())) => body.outcome(),
+            Ok(Err(error)) if meter.check().is_err() => (Outcome::Unknown, Reason::Cancelled, error),
+            Ok(Err(error)) => (Outcome::Failed, Reason::TaskFailed, error),
+            Err(_) => {
+                meter.cancel();
+                let seconds = begun.elapsed().as_secs();
+                (Outcome::Failed, Reason::DeadlineExceeded, format!("stopped by its deadline after {seconds} s"))
+            }
+        };
+        body.bound();
+        TaskReport {
+            name: task.name.clone(),
+            task: task.work.kind(),
+            level: level(&task.work),
+            outcome,
+            reason,
+            message,
+            duration_milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            scopes: body.scopes,
+            coverage_percent: body.coverage_percent,
+            checks: body.checks,
+            corruption: body.corruption,
+            findings: body.findings,
+            omitted: body.omitted,
+            samples: body.samples,
+            outputs: body.outputs,
+        }
+    }
+
+    /// Does the work of one task into `body`. An error is a failure of ours, in words for people; what
+    /// could not be measured is a check in `body`.
+    async fn perform(
+        &self,
+        spec: &RunSpec,
+        task: &Task,
+        copies: &mut Copies,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        match &task.work {
+            Work::IntegrityCheck { level, scopes, share_percent } => {
+                let depth = integrity::Depth { level: *level, share_percent: *share_percent };
+                self.check_integrity(&spec.bank, depth, scopes, copies, meter, body).await
+            }
+            Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
+            other => {
+                body.not_built(other.kind().name());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn level(work: &Work) -> Option<Level> {
+    match work {
+        Work::IntegrityCheck { level, .. } => Some(*level),
+        _ => None,
+    }
+}
+
+/// The kind that this task needs and that the run has, but without success.
+fn unmet_need(task: &Task, done: &[TaskReport]) -> Option<&'static str> {
+    let needed: TaskKind = task.work.kind().needs()?;
+    let newest = done.iter().rev().find(|report| report.task == needed)?;
+    (newest.outcome != Outcome::Succeeded).then_some(needed.name())
+}
+
+fn skipped(task: &Task, reason: Reason, message: &str) -> TaskReport {
+    TaskReport {
+        name: task.name.clone(),
+        task: task.work.kind(),
+        level: level(&task.work),
+        outcome: Outcome::Skipped,
+        reason,
+        message: message.to_owned(),
+        duration_milliseconds: 0,
+        scopes: Vec::new(),
+        coverage_percent: None,
+        checks: Vec::new(),
+        corruption: Vec::new(),
+        findings: Vec::new(),
+        omitted: 0,
+        samples: Vec::new(),
+        outputs: Vec::new(),
+    }
+}
