@@ -31,7 +31,8 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let written = discover::render(&stack, CONFIG);
 
     let config = folder.join(CONFIG);
-    fs::create_dir_all(&config).map_err(|error| CliError::Internal(format!("cannot make {}: {error}", config.display())))?;
+    fs::create_dir_all(&config)
+        .map_err(|error| CliError::Internal(format!("cannot make {}: {error}", config.display())))?;
     let resources = config.join("memorybank.yaml");
     write(&resources, &written.resources, args.force)?;
     println!("found bank {} ({})", stack.name, stack.flavor);
@@ -46,7 +47,11 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     }
     match &args.compose {
         _ if written.compose.is_none() => {
-            println!("next: memorybank local --config {} --data {}", config.display(), folder.join(".memorybank").display());
+            println!(
+                "next: memorybank local --config {} --data {}",
+                config.display(),
+                folder.join(".memorybank").display()
+            );
         }
         file => {
             let file = file.clone().unwrap_or_else(|| PathBuf::from("compose.yaml"));

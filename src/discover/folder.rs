@@ -25,11 +25,15 @@ pub(super) fn find(folder: &Path) -> Option<Stack> {
     };
     match present(&HISTORIES) {
         Some(path) => stack.history = Some(("data".to_owned(), path.to_owned())),
-        None => stack.notes.push("history: no history.db in this folder (mem0 keeps it in ~/.mem0 unless MEM0_DIR is set)".to_owned()),
+        None => stack
+            .notes
+            .push("history: no history.db in this folder (mem0 keeps it in ~/.mem0 unless MEM0_DIR is set)".to_owned()),
     }
     if folder.join("backups").is_dir() {
         stack.backups.push(("backups".to_owned(), "data".to_owned(), "backups".to_owned()));
     }
-    stack.notes.push("api, vector store: a folder does not tell where they are; add them by hand, or use --compose".to_owned());
+    stack.notes.push(
+        "api, vector store: a folder does not tell where they are; add them by hand, or use --compose".to_owned(),
+    );
     Some(stack)
 }

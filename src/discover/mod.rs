@@ -52,8 +52,7 @@ pub enum DiscoverError {
 /// Looks into a Compose file.
 pub fn in_compose(path: &Path) -> Result<Stack, DiscoverError> {
     let text = read(path)?;
-    let file = compose::parse(&text)
-        .map_err(|why| DiscoverError::NotCompose { path: path.to_owned(), why })?;
+    let file = compose::parse(&text).map_err(|why| DiscoverError::NotCompose { path: path.to_owned(), why })?;
     let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
     let env = |name: &str| read(&folder.join(name)).ok();
     stack::find(&file, &folder, &env).ok_or_else(|| DiscoverError::NoBank { path: path.to_owned() })

@@ -47,11 +47,7 @@ fn resources(stack: &Stack, config: &str) -> String {
         let _ = write!(out, "  history: {{volume: {volume}, path: {}}}\n", quoted(path));
     }
     if let Some((url, collection)) = &stack.qdrant {
-        let _ = write!(
-            out,
-            "  vectorStore:\n    qdrant: {{url: {}, collection: {collection}}}\n",
-            quoted(url)
-        );
+        let _ = write!(out, "  vectorStore:\n    qdrant: {{url: {}, collection: {collection}}}\n", quoted(url));
     }
     if !stack.volumes.is_empty() {
         out.push_str("  volumes:\n");

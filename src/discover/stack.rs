@@ -85,9 +85,10 @@ pub(super) fn find(compose: &Compose, folder: &Path, read: &dyn Fn(&str) -> Opti
 /// The service that is the API of a bank, by its image.
 fn api_service(compose: &Compose) -> Option<(&String, &Service, &'static str)> {
     let by = |part: &str, flavor| {
-        let found = compose.services.iter().find(|(name, service)| {
-            service.image.as_deref().unwrap_or(name.as_str()).contains(part)
-        });
+        let found = compose
+            .services
+            .iter()
+            .find(|(name, service)| service.image.as_deref().unwrap_or(name.as_str()).contains(part));
         found.map(|(name, service)| (name, service, flavor))
     };
     by("openmemory-mcp", "OpenMemory")
@@ -156,7 +157,8 @@ impl Stack {
     /// no volume holds it.
     fn locate(&mut self, service: &Service, home: &str, path: &str) -> Result<(String, String), String> {
         let path = path.strip_prefix("./").unwrap_or(path);
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", home.trim_end_matches('/')) };
+        let path =
+            if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", home.trim_end_matches('/')) };
         let mounts = service.mounts();
         let holding = |mount: &&Mount| inside(&path, &mount.target).is_some();
         let Some(mount) = mounts.iter().filter(holding).max_by_key(|mount| mount.target.len()) else {

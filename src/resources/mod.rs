@@ -9,11 +9,13 @@ mod bank_status;
 mod check;
 mod common;
 mod condition;
+mod config;
 mod crds;
 mod endpoint;
 mod job_template;
 mod policy;
 mod policy_status;
+mod reader;
 mod rules;
 mod run;
 mod schema;
@@ -32,6 +34,7 @@ pub use common::{
     SecretRef, Tls,
 };
 pub use condition::{ConditionName, ConditionStatus};
+pub use config::{Config, Review};
 pub use crds::crds;
 pub use endpoint::{
     Api, Canary, Database, Embedding, LiveProbes, Pgvector, Postgres, Qdrant, Sampling, VectorStore, Workload,
@@ -39,11 +42,13 @@ pub use endpoint::{
 pub use job_template::{
     ConfigMapRef, EmptyDir, EnvVar, ExtraVolume, JobTemplate, PodSecurity, Resources, Scratch, SecretVolume, Toleration,
 };
+pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 pub use policy::{
     BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
     PredictionRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
 };
 pub use policy_status::{MaintenancePolicyStatus, WorstBank};
+pub use reader::{Content, Document, GROUP, MAX_FILE_BYTES, Passed, Place, Problem, Resource, VERSION, Warning, read};
 pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
 pub use task::{Scope, TaskSpec, TaskStatus};
 pub use valid::{

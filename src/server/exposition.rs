@@ -88,11 +88,7 @@ impl BankGauges {
             )?,
             health: gauge("bank_health_score", "Health of a bank, 0 to 100; absent while nothing is known", &bank)?,
             findings: gauge("bank_findings", "Findings of the newest audits", &with(&["severity", "state"]))?,
-            corruption: gauge(
-                "bank_corruption_events_total",
-                "Corruption events ever recorded",
-                &with(&["type"]),
-            )?,
+            corruption: gauge("bank_corruption_events_total", "Corruption events ever recorded", &with(&["type"]))?,
             open_corruption: gauge("bank_open_corruption", "Corruption events that are open", &bank)?,
             memories: gauge("bank_memories", "Memories that are not deleted, as last counted", &bank)?,
             database_size: gauge("bank_database_size_bytes", "Size of the database file, as last seen", &bank)?,
@@ -114,9 +110,7 @@ impl BankGauges {
             self.health.with_label_values(&bank).set(f64::from(score));
         }
         for ((severity, kind), count) in &state.findings {
-            self.findings
-                .with_label_values(&[namespace, name, severity.name(), kind.name()])
-                .set(number(*count));
+            self.findings.with_label_values(&[namespace, name, severity.name(), kind.name()]).set(number(*count));
         }
         for (kind, count) in &state.corruption {
             self.corruption.with_label_values(&[namespace, name, kind.name()]).set(number(*count));

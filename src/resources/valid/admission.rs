@@ -1,4 +1,3 @@
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -21,20 +20,9 @@ pub(super) fn any_slot_within(cron: &CronSchedule, zone: &TimeZone, windows: &[W
             _ => return false,
         }
         let local = zone.to_datetime(slot);
-        if windows.iter().any(|window| contains(window, local)) {
+        if windows.iter().any(|window| window.contains(local)) {
             return true;
         }
     }
     false
-}
-
-/// A window that ends before it starts ends on the next day.
-fn contains(window: &Window, at: DateTime) -> bool {
-    let (day, time) = (at.date().weekday(), at.time());
-    if window.start < window.end {
-        window.days.contains(&day) && window.start <= time && time < window.end
-    } else {
-        (window.days.contains(&day) && window.start <= time)
-            || (window.days.contains(&day.previous()) && time < window.end)
-    }
 }

@@ -25,8 +25,6 @@ pub struct ValidPolicy {
     pub suspend: bool,
     /// The zone of cron, windows and blackouts.
     pub time_zone: TimeZone,
-    /// The zone's name as written.
-    pub time_zone_name: String,
     /// Runs start only inside one of them; without any, always.
     pub windows: Vec<Window>,
     /// Days on which no run starts.
@@ -58,8 +56,6 @@ pub struct ValidSchedule {
     pub name: String,
     /// When it is due.
     pub cron: CronSchedule,
-    /// The cron expression as written.
-    pub cron_text: String,
     /// What to do, in order. Empty scopes stand for all that the bank declares.
     pub tasks: Vec<Task>,
     /// How many seconds late a run may still be made; without it a fifth of the interval.
@@ -107,7 +103,6 @@ impl ValidPolicy {
             namespace_selector: spec.namespace_selector.clone(),
             suspend: spec.suspend,
             time_zone,
-            time_zone_name: spec.time_zone.clone(),
             windows,
             blackouts,
             hold_while: spec.hold_while.clone(),
@@ -222,7 +217,6 @@ fn parse_schedule(
     Some(ValidSchedule {
         name: spec.name.clone(),
         cron,
-        cron_text: spec.cron.clone(),
         tasks,
         starting_deadline_seconds: spec.starting_deadline_seconds,
         concurrency: match spec.concurrency_policy {

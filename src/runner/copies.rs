@@ -1,0 +1,82 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::places::Places;
+use crate::bank::Meter;
+use crate::bank::sqlite::{self, SqliteCopy};
+use crate::domain::{Bank, Check, CorruptionEvent, PathInVolume, SqlDatabase};
+
+/// A SQLite file of the bank as one run sees it.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// The private copy, wiped with the last use of it; none where no copy could be made.
+    pub copy: Option<SqliteCopy>,
+    /// What the raw files say, or why there is no copy.
+    pub checks: Vec<Check>,
+    /// Damage of the raw files.
+    pub corruption: Vec<CorruptionEvent>,
+}
+
+/// The copies that the tasks of one run share: each file is copied at most once.
+#[derive(Debug)]
+pub(super) struct Copies<'a> {
+    places: &'a Places,
+    made: BTreeMap<&'static str, Arc<Copied>>,
+}
+
+/// The component names of the two SQLite files of a bank.
+pub(super) const DATABASE: &str = "database";
+pub(super) const HISTORY: &str = "history";
+
+impl<'a> Copies<'a> {
+    pub fn new(places: &'a Places) -> Self {
+        Self { places, made: BTreeMap::new() }
+    }
+
+    /// The bank's SQLite database; none where it has none.
+    pub async fn database(&mut self, bank: &Bank, meter: &Arc<Meter>) -> Result<Option<Arc<Copied>>, String> {
+        match &bank.database {
+            Some(SqlDatabase::Sqlite(place)) => self.get(DATABASE, place, meter).await.map(Some),
+            Some(SqlDatabase::Postgres) | None => Ok(None),
+        }
+    }
+
+    /// mem0's history; none where it is not declared.
+    pub async fn history(&mut self, bank: &Bank, meter: &Arc<Meter>) -> Result<Option<Arc<Copied>>, String> {
+        match &bank.history {
+            Some(place) => self.get(HISTORY, place, meter).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn get(
+        &mut self,
+        component: &'static str,
+        place: &PathInVolume,
+        meter: &Arc<Meter>,
+    ) -> Result<Arc<Copied>, String> {
+        if let Some(made) = self.made.get(component) {
+            return Ok(Arc::clone(made));
+        }
+        let copied = match self.places.volume(&place.volume) {
+            Err(why) => Copied {
+                copy: None,
+                checks: vec![Check::unknown("sqlite-copy", component, why)],
+                corruption: Vec::new(),
+            },
+            Ok(root) => {
+                let (root, path) = (root.to_owned(), place.path.clone());
+                let (scratch, meter) = (self.places.scratch.join(component), Arc::clone(meter));
+                blocking(move || copy(&root, &path, &scratch, component, &meter)).await?
+            }
+        };
+        let copied = Arc::new(copied);
+        self.made.insert(component, Arc::clone(&copied));
+        Ok(copied)
+    }
+}
+
+/// Runs blocking work beside the async runtime. An error is the panic of a bug, told and not spread.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("internal failure: {error}"))
+}

@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::body::Body;
+use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
+use super::{Exchange, Runner};
+use crate::bank::files::{Manifest, TreeReport, check_tree};
+use crate::bank::sqlite::{SchemaKind, SqliteReport, check, check_history};
+use crate::bank::Meter;
+use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
+
+/// How deep an integrity check looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depth {
+    pub level: Level,
+    pub share_percent: u8,
+}
+
+impl<E: Exchange> Runner<E> {
+    /// Checks each scope of a bank.
+    pub(super) async fn check_integrity(
+        &self,
+        bank: &Bank,
+        depth: Depth,
+        scopes: &[IntegrityScope],
+        copies: &mut Copies<'_>,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        for scope in scopes {
+            let first = body.checks.len();
+            match scope {
+                IntegrityScope::Database => check_databases(bank, depth.level, copies, meter, body).await?,
+                IntegrityScope::Files => {
+                    for tree in &bank.files {
+                        self.check_files(tree, depth, meter, body).await?;
+                    }
+                }
+                IntegrityScope::VectorStore | IntegrityScope::Consistency | IntegrityScope::Backups => {
+                    body.not_built(scope.name());
+                    continue;
+                }
+            }
+            body.close_scope(scope.name(), first);
+        }
+        Ok(())
+    }
+
+    /// Checks one tree against the manifest of earlier runs, and leaves the next one.
+    async fn check_files(
+        &self,
+        tree: &FileTree,
+        depth: Depth,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        let component = format!("files/{}", tree.name);
+        let root = match self.places.volume(&tree.root.volume) {
+            Ok(root) => root.to_owned(),
+            Err(why) => {
+                body.checks.push(Check::unknown("files-names", &component, why));
+                return Ok(());
+            }
+        };
+        let name = format!("manifest/{}", tree.name);
+        let known = self.exchange.input(&name).await.map_err(|error| error.to_string())?;
+        let previous = match known.map(|bytes| Manifest::from_json(&bytes)).transpose() {
+            Ok(previous) => previous,
+            Err(error) => {
+                // To begin anew would trust whatever is there now: a person must say so.
+                body.checks.push(Check::unknown("files-names", &component, format!("the manifest of earlier runs: {error}")));
+                return Ok(());
+            }
+        };
+        let (tree, threads, shared) = (tree.clone(), self.threads, Arc::clone(meter));
+        let checked = blocking(move || {
+            let now = Timestamp::now();
+            check_tree(&root, &tree, previous.as_ref(), depth.level, depth.share_percent, threads, now, &shared)
+        })
+        .await?;
+        let report: TreeReport = match checked {
+            Ok(report) => report,
+            Err(error) => {
+                meter.check().map_err(|cancelled| cancelled.to_string())?;
+                body.checks.push(Check::unknown("files-names", &component, error.to_string()));
+                return Ok(());
+            }
+        };
+        let digest = self.exchange.output(&name, report.next.to_json()).await.map_err(|error| error.to_string())?;
+        body.outputs.push(Output { name, digest });
+        let covered = report.coverage_percent;
+        body.coverage_percent = Some(body.coverage_percent.map_or(covered, |before| before.min(covered)));
+        body.checks.extend(report.checks);
+        body.corruption.extend(report.corruption);
+        body.omitted += report.omitted;
+        Ok(())
+    }
+}
+
+/// Checks the SQLite files of a bank, each on its copy, and then against each other.
+async fn check_databases(
+    bank: &Bank,
+    level: Level,
+    copies: &mut Copies<'_>,
+    meter: &Arc<Meter>,
+    body: &mut Body,
+) -> Result<(), String> {
+    let database = copies.database(bank, meter).await?;
+    let history = copies.history(bank, meter).await?;
+    if bank.database.is_some() && database.is_none() {
+        body.checks.push(Check::unknown("postgres", DATABASE, "this version cannot measure PostgreSQL"));
+    }
+    let parts = [(&database, DATABASE, SchemaKind::OpenMemory), (&history, HISTORY, SchemaKind::Mem0History)];
+    for (copied, component, kind) in parts {
+        let Some(copied) = copied else { continue };
+        body.checks.extend(copied.checks.iter().cloned());
+        body.corruption.extend(copied.corruption.iter().cloned());
+        if let Some(copy) = &copied.copy {
+            take(body, check(copy.path(), component, kind, level, meter).await.map_err(|error| error.to_string())?);
+        }
+    }
+    if level == Level::Quick {
+        return Ok(());
+    }
+    let copy = |copied: &'_ Option<Arc<Copied>>| copied.as_ref().and_then(|copied| copied.copy.as_ref());
+    if let (Some(memories), Some(events)) = (copy(&database), copy(&history)) {
+        let compared = check_history(memories.path(), events.path(), DATABASE, meter).await;
+        take(body, compared.map_err(|error| error.to_string())?);
+    }
+    Ok(())
+}
+
+fn take(body: &mut Body, report: SqliteReport) {
+    body.checks.extend(report.checks);
+    body.corruption.extend(report.corruption);
+    body.samples.extend(report.samples);
+    body.omitted += report.omitted;
+}
