@@ -1,0 +1,90 @@
+/// Why a condition has its status: a closed set, which documents, alerts and metrics share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // docs/scheduling.md tells the rule of each.
+pub enum ConditionReason {
+    // True
+    AsExpected,
+    // Unknown, of any condition
+    Suspended,
+    NotConfigured,
+    // Reachable
+    NotSampled,
+    // Intact, Consistent
+    ChecksumMismatch,
+    FileCorruption,
+    DatabaseCorrupt,
+    VectorsCorrupt,
+    DataInconsistency,
+    Inconsistent,
+    NotChecked,
+    CheckStale,
+    CheckIncomplete,
+    // Secure
+    FindingsAboveThreshold,
+    LeakFound,
+    UnauthorizedAccess,
+    Vulnerable,
+    NotAudited,
+    AuditStale,
+    // BackedUp
+    NotVerified,
+    // OnSchedule
+    SlotMissed,
+    Overdue,
+    RunsFailing,
+    TooManySchedules,
+    NoPolicy,
+    Held,
+    // Stable
+    Learning,
+    // Policies, checks and audits
+    NoBankSelected,
+    BankNotFound,
+    NotRun,
+    RunPlanned,
+    NotMeasured,
+    TaskFailed,
+    Damaged,
+}
+
+impl ConditionReason {
+    /// The form in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsExpected => "AsExpected",
+            Self::Suspended => "Suspended",
+            Self::NotConfigured => "NotConfigured",
+            Self::NotSampled => "NotSampled",
+            Self::ChecksumMismatch => "ChecksumMismatch",
+            Self::FileCorruption => "FileCorruption",
+            Self::DatabaseCorrupt => "DatabaseCorrupt",
+            Self::VectorsCorrupt => "VectorsCorrupt",
+            Self::DataInconsistency => "DataInconsistency",
+            Self::Inconsistent => "Inconsistent",
+            Self::NotChecked => "NotChecked",
+            Self::CheckStale => "CheckStale",
+            Self::CheckIncomplete => "CheckIncomplete",
+            Self::FindingsAboveThreshold => "FindingsAboveThreshold",
+            Self::LeakFound => "LeakFound",
+            Self::UnauthorizedAccess => "UnauthorizedAccess",
+            Self::Vulnerable => "Vulnerable",
+            Self::NotAudited => "NotAudited",
+            Self::AuditStale => "AuditStale",
+            Self::NotVerified => "NotVerified",
+            Self::SlotMissed => "SlotMissed",
+            Self::Overdue => "Overdue",
+            Self::RunsFailing => "RunsFailing",
+            Self::TooManySchedules => "TooManySchedules",
+            Self::NoPolicy => "NoPolicy",
+            Self::Held => "Held",
+            Self::Learning => "Learning",
+            Self::NoBankSelected => "NoBankSelected",
+            Self::BankNotFound => "BankNotFound",
+            Self::NotRun => "NotRun",
+            Self::RunPlanned => "RunPlanned",
+            Self::NotMeasured => "NotMeasured",
+            Self::TaskFailed => "TaskFailed",
+            Self::Damaged => "Damaged",
+        }
+    }
+}
