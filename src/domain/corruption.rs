@@ -66,28 +66,7 @@ pub struct CorruptionEvent {
     pub advice: String,
 }
 
-/// The promise of a bank that a damage breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promise {
-    /// The parts are whole.
-    Intact,
-    /// The parts agree with themselves and each other.
-    Consistent,
-}
-
 impl CorruptionEvent {
-    /// The promise that this damage breaks: none below `Medium`; `Consistent` for an invariant of the
-    /// workload, but for I14 (a cell that no reader can take is structural damage); else `Intact`.
-    pub fn breaks(&self) -> Option<Promise> {
-        if self.severity < Severity::Medium {
-            return None;
-        }
-        match self.invariant.as_deref() {
-            None | Some("I14") => Some(Promise::Intact),
-            Some(_) => Some(Promise::Consistent),
-        }
-    }
-
     /// What makes two sightings the same damage: the digest of bank, check, component, type, invariant, object.
     pub fn key(&self, namespace: &str, bank: &str) -> Digest {
         Digest::of_fields(&[

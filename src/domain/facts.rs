@@ -38,10 +38,6 @@ pub struct Measurement {
 pub struct CorruptionSummary {
     /// How many events are open, all severities.
     pub open: u64,
-    /// How many of them break the promise Intact ([`CorruptionEvent::breaks`]).
-    pub against_intact: u64,
-    /// How many of them break the promise Consistent.
-    pub against_consistent: u64,
     /// When one was last detected.
     pub last_detected: Option<Timestamp>,
     /// The worst ones with their record ids, at most [`BankFacts::TOP`].

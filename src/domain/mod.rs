@@ -19,7 +19,7 @@ mod task;
 
 pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, SqlDatabase, VectorStore};
 pub use check::{Check, Verdict};
-pub use corruption::{CorruptionEvent, CorruptionType, Promise};
+pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};
 pub use facts::{BankFacts, CorruptionSummary, FindingSummary, Measurement};
 pub use finding::{Finding, FindingState, SecurityEventType};

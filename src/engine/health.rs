@@ -1,71 +1,93 @@
-//! The health of a bank in one number.
+//! How well a bank is, in one number and one line, from the promises that count.
 
-/// A promise with its weight and whether it holds, where that is known.
+/// How one promise stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Promise<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// How much it counts beside the others; see [`weight`].
-    pub weight: u32,
-    /// Whether it holds; none where that is not known.
-    pub holds: Option<bool>,
+pub enum Standing {
+    /// Proven to hold.
+    Kept,
+    /// Proven not to hold.
+    Broken,
+    /// Not proven either way.
+    Unknown,
 }
 
-/// How much each promise counts. Data that is lost or wrong weighs most, because nothing else brings it
-/// back; lateness weighs least, because the next run mends it.
-pub fn weight(condition: &str) -> u32 {
-    match condition {
-        "Intact" => 30,
+/// A promise that counts, and how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Its name, the type of the condition.
+    pub name: &'static str,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// The health of a bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// 0 to 100: the weight of the promises kept within the weight of all, rounded down, so that 100 says all.
+    pub score: u8,
+    /// For people: what is broken and what is unknown.
+    pub summary: String,
+}
+
+/// What a promise weighs. Ours: what is lost for good (memories) weighs most, what only warns least.
+fn weight(name: &str) -> u32 {
+    match name {
+        "Intact" => 25,
         "Consistent" | "Secure" => 20,
         "BackedUp" => 15,
-        "Reachable" => 10,
+        "Reachable" | "Guarded" => 10,
         _ => 5,
     }
 }
 
-/// The score, 0 to 100: the weight of the promises that hold as a share of those that are known. None while
-/// nothing is known: an unknown promise is neither good nor bad, and the summary counts it.
-pub fn score(promises: &[Promise<'_>]) -> (Option<u8>, String) {
-    let sum = |wanted: &dyn Fn(Option<bool>) -> bool| -> u32 {
-        promises.iter().filter(|promise| wanted(promise.holds)).map(|promise| promise.weight).sum()
-    };
-    let known = sum(&|holds| holds.is_some());
-    let holding = sum(&|holds| holds == Some(true));
-    let score = (holding * 100).checked_div(known).and_then(|score| u8::try_from(score).ok());
-    let named = |wanted: Option<bool>| -> Vec<&str> {
-        promises.iter().filter(|promise| promise.holds == wanted).map(|promise| promise.name).collect()
-    };
-    let (broken, unknown) = (named(Some(false)), named(None));
-    let all = promises.len();
-    let mut summary = if broken.is_empty() {
-        format!("{} of {all} promises hold", named(Some(true)).len())
-    } else {
-        format!("{} of {all} promises broken: {}", broken.len(), broken.join(", "))
-    };
-    if !unknown.is_empty() {
-        summary.push_str(&format!("; unknown: {}", unknown.join(", ")));
+/// The health that follows from the promises that count; none while all are unknown. What is unknown is not
+/// kept, so it lowers the score as much as what is broken; the summary tells the two apart.
+pub fn health(promises: &[Promise]) -> Option<Health> {
+    let names = |standing| promises.iter().filter(move |p| p.standing == standing).map(|p| p.name).collect::<Vec<_>>();
+    let (broken, unknown) = (names(Standing::Broken), names(Standing::Unknown));
+    if unknown.len() == promises.len() {
+        return None;
     }
-    (score, summary)
+    let all: u32 = promises.iter().map(|p| weight(p.name)).sum();
+    let kept: u32 = promises.iter().filter(|p| p.standing == Standing::Kept).map(|p| weight(p.name)).sum();
+    let total = promises.len();
+    let mut parts = Vec::new();
+    if !broken.is_empty() {
+        parts.push(format!("{} of {total} promises broken: {}", broken.len(), broken.join(", ")));
+    }
+    if !unknown.is_empty() {
+        parts.push(format!("{} of {total} unknown: {}", unknown.len(), unknown.join(", ")));
+    }
+    if parts.is_empty() {
+        parts.push(format!("all {total} promises kept"));
+    }
+    Some(Health { score: u8::try_from(kept * 100 / all).unwrap_or(100), summary: parts.join("; ") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn promise(name: &str, holds: Option<bool>) -> Promise<'_> {
-        Promise { name, weight: weight(name), holds }
+    fn promise(name: &'static str, standing: Standing) -> Promise {
+        Promise { name, standing }
     }
 
     #[test]
-    fn what_is_unknown_is_neither_good_nor_bad_and_is_told() {
-        let (score, summary) = score(&[promise("Intact", None), promise("Secure", None)]);
-        assert_eq!((score, summary.as_str()), (None, "0 of 2 promises hold; unknown: Intact, Secure"));
+    fn nothing_known_has_no_score_and_the_unknown_is_never_counted_as_kept() {
+        assert_eq!(health(&[]), None);
+        assert_eq!(health(&[promise("Intact", Standing::Unknown)]), None);
+        let half = health(&[promise("Intact", Standing::Kept), promise("Secure", Standing::Unknown)]).unwrap();
+        assert_eq!((half.score, half.summary.as_str()), (55, "1 of 2 unknown: Secure"));
     }
 
     #[test]
-    fn a_broken_promise_costs_its_weight() {
-        let all = [promise("Intact", Some(true)), promise("Secure", Some(false)), promise("BackedUp", None)];
-        assert_eq!(score(&all), (Some(60), "1 of 3 promises broken: Secure; unknown: BackedUp".to_owned()));
-        assert_eq!(score(&[promise("Intact", Some(true))]).0, Some(100));
+    fn a_hundred_says_that_all_are_kept() {
+        let kept = ["Intact", "Consistent", "Secure", "OnSchedule"].map(|name| promise(name, Standing::Kept));
+        let health_of = health(&kept).unwrap();
+        assert_eq!((health_of.score, health_of.summary.as_str()), (100, "all 4 promises kept"));
+        let mut one = kept.to_vec();
+        one.push(promise("BackedUp", Standing::Broken));
+        let broken = health(&one).unwrap();
+        assert_eq!((broken.score, broken.summary.as_str()), (82, "1 of 5 promises broken: BackedUp"));
     }
 }

@@ -13,14 +13,18 @@ use super::folder::{Folder, glance};
 use super::objects::Objects;
 use super::places::places;
 use super::summary::{BankSummary, Summary};
-use super::watched::{Run, Watched, owner_record};
+use super::watched::{Newest, Run, Watched, owner_record};
 use super::{LocalError, Settings};
 use crate::board::{BankState, Board};
 use crate::domain::{Digest, Outcome, Phase, RunReport};
 use crate::plan::{
-    Asks, BankPlan, Held, Observed, PlannedRun, RunOwner, plan_audit, plan_bank, plan_check, plan_policy, run_spec,
+    Asks, AuditAsk, BankPlan, CheckAsk, EventDraft, PlannedRun, PolicyAsk, RunOwner, SelectedBank, plan_audit, plan_bank,
+    plan_check, plan_policy,
 };
-use crate::resources::{Config, MemoryBankStatus, RunNow, ValidBank, Warning};
+use crate::resources::{
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit, ValidBank,
+    ValidCheck, ValidPolicy, Warning,
+};
 use crate::store::{AuditEntry, Begin, BankMetrics, Limits, RunRecord, Store, StoreError};
 
 /// How often the folder is glanced at and the clock compared with what is due.
@@ -41,12 +45,13 @@ pub struct Guardian {
     seen: Digest,
     objects: Objects,
     banks: BTreeMap<String, Watched>,
-    held: BTreeMap<String, Vec<Held>>,
     /// What stops each run that is being executed.
     running: BTreeMap<String, CancellationToken>,
     executions: JoinSet<Ended>,
     stop: CancellationToken,
     unmeasured: Vec<(String, String)>,
+    /// When the policies' counts change though no bank does.
+    next_policy_look: Option<Timestamp>,
     /// The token by which everything runs now.
     now_token: Option<RunNow>,
 }
@@ -74,11 +79,11 @@ impl Guardian {
             seen,
             objects,
             banks: BTreeMap::new(),
-            held: BTreeMap::new(),
             running: BTreeMap::new(),
             executions: JoinSet::new(),
             stop,
             unmeasured: Vec::new(),
+            next_policy_look: None,
             now_token,
         };
         // What an earlier process left when it was killed: copies of a bank.
@@ -133,7 +138,7 @@ impl Guardian {
         for watched in self.banks.values_mut() {
             watched.dirty = true;
         }
-        self.make_hand_runs(now).await
+        Ok(())
     }
 
     /// Forgets the objects, alerts and series of what is no longer declared. Records and blobs stay.
@@ -162,27 +167,6 @@ impl Guardian {
             self.objects.remove("SecurityAudit", &name);
         }
         self.board.retain(|(_, name)| config.banks.iter().any(|bank| bank.meta.name == *name));
-    }
-
-    /// Makes the runs that people declared, each once by its name.
-    async fn make_hand_runs(&mut self, now: Timestamp) -> Result<(), LocalError> {
-        let config = std::mem::take(&mut self.config);
-        let mut made = Ok(());
-        for run in &config.runs {
-            let Some(bank) = config.banks.iter().find(|bank| bank.meta.name == run.bank_name) else { continue };
-            let known = self.banks.get(&run.bank_name).is_some_and(|w| w.runs.iter().any(|r| r.view.name == run.meta.name));
-            if known {
-                continue;
-            }
-            let spec = run_spec(bank, run.meta.name.clone(), &run.tasks, run.active_deadline_seconds);
-            let planned = PlannedRun::new(spec, RunOwner::Hand, None);
-            if let Err(error) = self.make(&bank.meta.name, planned, now).await {
-                made = Err(error.into());
-                break;
-            }
-        }
-        self.config = config;
-        made
     }
 
     /// Looks after the banks until the process is to stop, or, with `once`, until nothing more is due.
@@ -235,6 +219,7 @@ impl Guardian {
                 break;
             }
         }
+        looked |= self.next_policy_look.is_some_and(|next| next <= now);
         if looked && outcome.is_ok() {
             self.look_at_policies(&config, now);
             outcome = self.objects.flush(&self.store).await;
@@ -248,38 +233,37 @@ impl Guardian {
 
     /// Plans one bank and carries the plan out, in the order that a crash in between does not hurt.
     async fn look_at(&mut self, bank: &ValidBank, config: &Config, now: Timestamp) -> Result<(), StoreError> {
-        let name = &bank.meta.name;
-        let Some(watched) = self.banks.get_mut(name) else { return Ok(()) };
-        let asks = asks(bank, config);
-        let views = watched.views();
-        let observed = Observed { status: watched.status.as_ref(), runs: &views, facts: &watched.facts };
-        let mut made = Vec::new();
-        let mut next = None;
-        let mut statuses: Vec<(&'static str, String, Value)> = Vec::new();
-        for check in &asks.checks {
-            let name = &check.meta.name;
-            let before = self.objects.status("IntegrityCheck", name);
-            let newest = watched.newest.get(&RunOwner::Check { check: name.clone() });
-            let plan = plan_check(check, bank, before.as_ref(), observed, newest, now);
-            made.extend(plan.create);
-            next = [next, plan.next].into_iter().flatten().min();
-            statuses.push(("IntegrityCheck", name.clone(), json!(plan.status)));
+        let statuses = Statuses::of(bank, config, &self.objects);
+        let asks = statuses.asks(bank, config);
+        let Some(watched) = self.banks.get(&bank.meta.name) else { return Ok(()) };
+        let plan = plan_bank(bank, &asks, &watched.observed(), now);
+        let next = plan.next;
+        self.carry_out(bank, plan, now).await?;
+        let Some(watched) = self.banks.get_mut(&bank.meta.name) else { return Ok(()) };
+        let observed = watched.observed();
+        let mut looks = vec![next];
+        for ask in &asks.checks {
+            let name = &ask.check.meta.name;
+            let newest = watched.newest.get(&RunOwner::Check(name.clone())).and_then(Newest::measured);
+            let open = &observed.facts.corruption;
+            let plan = plan_check(ask, Some(bank), &observed.runs, newest.as_ref(), open, now);
+            tell_events(name, &plan.events);
+            looks.push(plan.next);
+            self.objects.set_status("IntegrityCheck", name, json!(plan.status), now);
         }
-        for audit in &asks.audits {
-            let name = &audit.meta.name;
-            let before = self.objects.status("SecurityAudit", name);
-            let newest = watched.newest.get(&RunOwner::Audit { audit: name.clone() });
-            let plan = plan_audit(audit, bank, before.as_ref(), observed, newest, now);
-            made.extend(plan.create);
-            next = [next, plan.next].into_iter().flatten().min();
-            statuses.push(("SecurityAudit", name.clone(), json!(plan.status)));
+        for ask in &asks.audits {
+            let name = &ask.audit.meta.name;
+            let newest = watched.newest.get(&RunOwner::Audit(name.clone())).and_then(Newest::measured);
+            let top = &observed.facts.findings.top;
+            let state = |fingerprint: &str| {
+                top.iter().find(|(_, finding)| finding.fingerprint == fingerprint).map(|(state, _)| *state)
+            };
+            let plan = plan_audit(ask, Some(bank), &observed.runs, newest.as_ref(), state, now);
+            tell_events(name, &plan.events);
+            looks.push(plan.next);
+            self.objects.set_status("SecurityAudit", name, json!(plan.status), now);
         }
-        let plan = plan_bank(bank, &asks, observed, made, now);
-        next = [next, plan.next].into_iter().flatten().min();
-        self.carry_out(bank, plan, next, now).await?;
-        for (kind, name, status) in statuses {
-            self.objects.set_status(kind, &name, status, now);
-        }
+        watched.next = looks.into_iter().flatten().min();
         Ok(())
     }
 
@@ -287,7 +271,6 @@ impl Guardian {
         &mut self,
         bank: &ValidBank,
         plan: BankPlan,
-        next: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         // Without `..`: a part of the plan that nobody carries out does not compile.
@@ -304,18 +287,14 @@ impl Guardian {
                 cancel.cancel();
             }
         }
-        for one in &held {
-            self.end(name, &one.run, Phase::Held, one.reason.name(), &one.message, now).await?;
+        for (run, reason, message) in &held {
+            self.end(name, run, Phase::Held, reason.name(), message, now).await?;
         }
-        self.held.insert(name.clone(), held);
         self.delete(name, &delete).await?;
-        for event in events {
-            tracing::info!(bank = %name, event = event.reason.name(), "{}", event.message);
-        }
+        tell_events(name, &events);
         let value = serde_json::to_value(&status).unwrap_or(Value::Null);
         if let Some(watched) = self.banks.get_mut(name) {
             watched.status = Some(status);
-            watched.next = next;
             watched.dirty = false;
         }
         self.objects.set_status("MemoryBank", name, value, now);
@@ -335,7 +314,7 @@ impl Guardian {
             uid: uuid::Uuid::new_v4().to_string(),
             namespace,
             bank: bank.to_owned(),
-            name: planned.spec.run.clone(),
+            name: planned.name.clone(),
             owner: owner_record(&planned.owner, planned.slot),
             spec: serde_json::to_value(&planned.spec).unwrap_or(Value::Null),
             phase: Phase::Pending,
@@ -377,14 +356,14 @@ impl Guardian {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(known) = self.banks.get_mut(bank).and_then(|watched| watched.run(run)) else { return Ok(()) };
-        if known.view.phase == phase && known.reason == reason && known.message == message {
+        if known.view.phase == phase && known.view.reason == reason && known.view.message == message {
             return Ok(());
         }
         self.store.set_phase(&known.uid, phase, reason, message, now).await?;
         known.view.phase = phase;
         known.view.finished = phase.finished().then_some(now);
-        reason.clone_into(&mut known.reason);
-        message.clone_into(&mut known.message);
+        reason.clone_into(&mut known.view.reason);
+        message.clone_into(&mut known.view.message);
         let known = known.clone();
         self.show_run(&known, None, now);
         Ok(())
@@ -409,9 +388,9 @@ impl Guardian {
         let Some(run) = self.banks.get_mut(&bank.meta.name).and_then(|watched| watched.run(name)) else { return Ok(()) };
         self.store.mark_started(&run.uid, now).await?;
         run.view.phase = Phase::Running;
-        run.started = Some(now);
-        run.reason.clear();
-        run.message.clear();
+        run.view.started = Some(now);
+        run.view.reason.clear();
+        run.view.message.clear();
         let run = run.clone();
         self.show_run(&run, None, now);
         let cancel = self.stop.child_token();
@@ -470,20 +449,23 @@ impl Guardian {
     }
 
     fn look_at_policies(&mut self, config: &Config, now: Timestamp) {
+        let mut looks = Vec::new();
         for policy in &config.policies {
-            let selected: Vec<(&str, &MemoryBankStatus)> = config
+            let selected: Vec<SelectedBank<'_>> = config
                 .banks
                 .iter()
                 .filter(|bank| policy.bank_selector.matches(&bank.meta.labels))
-                .filter_map(|bank| {
-                    let status = self.banks.get(&bank.meta.name)?.status.as_ref()?;
-                    Some((bank.meta.name.as_str(), status))
+                .map(|bank| SelectedBank {
+                    name: &bank.meta.name,
+                    status: self.banks.get(&bank.meta.name).and_then(|watched| watched.status.as_ref()),
                 })
                 .collect();
             let before = self.objects.status("MaintenancePolicy", &policy.meta.name);
-            let status = plan_policy(policy, before.as_ref(), &selected, now);
+            let (status, next) = plan_policy(policy, before.as_ref(), &selected, now);
+            looks.push(next);
             self.objects.set_status("MaintenancePolicy", &policy.meta.name, json!(status), now);
         }
+        self.next_policy_look = looks.into_iter().flatten().min();
     }
 
     /// Puts everything on the board, for metrics.
@@ -502,8 +484,10 @@ impl Guardian {
             self.board.put(name, state);
         }
         let mut held: BTreeMap<String, u64> = BTreeMap::new();
-        for one in self.held.values().flatten() {
-            *held.entry(one.reason.name().to_owned()).or_default() += 1;
+        for run in self.banks.values().flat_map(|watched| &watched.runs) {
+            if run.view.phase == Phase::Held {
+                *held.entry(run.view.reason.clone()).or_default() += 1;
+            }
         }
         self.board.runs.set_held(held);
     }
@@ -599,13 +583,57 @@ impl Guardian {
     }
 }
 
-/// Who asks something of a bank.
-fn asks<'a>(bank: &ValidBank, config: &'a Config) -> Asks<'a> {
-    let name = &bank.meta.name;
-    Asks {
-        policies: config.policies.iter().filter(|p| p.bank_selector.matches(&bank.meta.labels)).collect(),
-        checks: config.checks.iter().filter(|check| check.bank_name == *name).collect(),
-        audits: config.audits.iter().filter(|audit| audit.bank_name == *name).collect(),
+/// The statuses of those who ask something of a bank, as last written.
+struct Statuses {
+    policies: Vec<Option<MaintenancePolicyStatus>>,
+    checks: Vec<Option<IntegrityCheckStatus>>,
+    audits: Vec<Option<SecurityAuditStatus>>,
+}
+
+impl Statuses {
+    fn of(bank: &ValidBank, config: &Config, objects: &Objects) -> Self {
+        Self {
+            policies: policies(bank, config).map(|p| objects.status("MaintenancePolicy", &p.meta.name)).collect(),
+            checks: checks(bank, config).map(|c| objects.status("IntegrityCheck", &c.meta.name)).collect(),
+            audits: audits(bank, config).map(|a| objects.status("SecurityAudit", &a.meta.name)).collect(),
+        }
+    }
+
+    fn asks<'a>(&'a self, bank: &'a ValidBank, config: &'a Config) -> Asks<'a> {
+        let echoed = |status: &'a Option<MaintenancePolicyStatus>| status.as_ref()?.last_run_now_token.as_deref();
+        Asks {
+            policies: policies(bank, config)
+                .zip(&self.policies)
+                .map(|(policy, status)| PolicyAsk { policy, echoed: echoed(status) })
+                .collect(),
+            checks: checks(bank, config)
+                .zip(&self.checks)
+                .map(|(check, status)| CheckAsk { check, status: status.as_ref() })
+                .collect(),
+            audits: audits(bank, config)
+                .zip(&self.audits)
+                .map(|(audit, status)| AuditAsk { audit, status: status.as_ref() })
+                .collect(),
+            hand: config.runs.iter().filter(|run| run.bank_name == bank.meta.name).collect(),
+        }
+    }
+}
+
+fn policies<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidPolicy> {
+    config.policies.iter().filter(|policy| policy.bank_selector.matches(&bank.meta.labels))
+}
+
+fn checks<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidCheck> {
+    config.checks.iter().filter(|check| check.bank_name == bank.meta.name)
+}
+
+fn audits<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidAudit> {
+    config.audits.iter().filter(|audit| audit.bank_name == bank.meta.name)
+}
+
+fn tell_events(about: &str, events: &[EventDraft]) {
+    for event in events {
+        tracing::info!(about, event = event.reason.name(), "{}", event.message);
     }
 }
 

@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::domain::{BankFacts, Phase, RunReport, RunSpec, TaskReport};
-use crate::plan::{Newest, PlannedRun, RunOwner, RunView, set_condition};
-use crate::plan::ConditionReason;
+use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec, TaskReport};
+use crate::plan::{Measured, Observed, PlannedRun, RunOwner, RunView, exclusive};
 use crate::resources::{
     Condition, FindingCounts, MaintenanceRunStatus, MemoryBankStatus, RunReportRef, TaskStatus, Time,
 };
@@ -25,15 +24,31 @@ pub(super) struct Watched {
     pub newest: BTreeMap<RunOwner, Newest>,
 }
 
+/// The newest report of a check or an audit.
+#[derive(Debug)]
+pub(super) struct Newest {
+    report: RunReport,
+    digest: Digest,
+}
+
+impl Newest {
+    /// As planning takes it. The runs of checks and audits have one task.
+    pub fn measured(&self) -> Option<Measured<'_>> {
+        Some(Measured {
+            run: &self.report.run,
+            finished: self.report.finished,
+            report: Some(self.digest),
+            task: self.report.tasks.first()?,
+        })
+    }
+}
+
 /// A run of the bank.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub view: RunView,
     pub uid: String,
     pub spec: RunSpec,
-    pub started: Option<Timestamp>,
-    pub reason: String,
-    pub message: String,
 }
 
 /// How the owner is kept in the store: with the slot, which is not part of who asked.
@@ -57,29 +72,33 @@ impl Run {
             phase: if record.phase == Phase::Running { Phase::Pending } else { record.phase },
             slot: record.owner.get("slot").and_then(Value::as_str).and_then(|slot| slot.parse().ok()),
             created: record.created,
-            finished: record.finished,
-            exclusive: spec.tasks.iter().any(|task| task.work.kind().exclusive()),
-        };
-        Some(Self {
-            view,
-            uid: record.uid.clone(),
-            spec,
             started: record.started,
+            finished: record.finished,
             reason: record.reason.clone(),
             message: record.message.clone(),
-        })
+            exclusive: exclusive(&spec.tasks),
+            // Runs made by hand stand in files: deleting one would run it again.
+            ttl_seconds_after_finished: None,
+        };
+        Some(Self { view, uid: record.uid.clone(), spec })
     }
 
     /// A run that was just planned.
     pub fn planned(planned: PlannedRun, uid: String, now: Timestamp) -> Self {
-        Self {
-            view: planned.view(now),
-            uid,
-            spec: planned.spec,
+        let view = RunView {
+            name: planned.name,
+            owner: planned.owner,
+            phase: Phase::Pending,
+            slot: planned.slot,
+            created: now,
             started: None,
+            finished: None,
             reason: String::new(),
             message: String::new(),
-        }
+            exclusive: exclusive(&planned.spec.tasks),
+            ttl_seconds_after_finished: None,
+        };
+        Self { view, uid, spec: planned.spec }
     }
 
     /// Spec and status of its MaintenanceRun; `report` is that of the run, once it ended.
@@ -98,7 +117,7 @@ impl Run {
         }
         let mut status = MaintenanceRunStatus {
             phase: Some(self.view.phase.name().to_owned()),
-            start_time: self.started.map(Time),
+            start_time: self.view.started.map(Time),
             completion_time: self.view.finished.map(Time),
             ..MaintenanceRunStatus::default()
         };
@@ -116,18 +135,21 @@ impl Run {
     }
 
     fn conditions(&self, now: Timestamp) -> Vec<Condition> {
-        let mut conditions = Vec::new();
         let state = match self.view.phase {
             Phase::Succeeded => "True",
             Phase::Failed | Phase::Skipped => "False",
             Phase::Pending | Phase::Held | Phase::Running | Phase::Unknown => "Unknown",
         };
-        let when = self.view.finished.or(self.started).unwrap_or(self.view.created).min(now);
-        set_condition(&mut conditions, "Succeeded", (state, ConditionReason::AsExpected, &self.message), Some(1), when);
-        for condition in &mut conditions {
-            condition.reason = if self.reason.is_empty() { self.view.phase.name() } else { &self.reason }.to_owned();
-        }
-        conditions
+        let view = &self.view;
+        let when = view.finished.or(view.started).unwrap_or(view.created).min(now);
+        vec![Condition {
+            type_: "Succeeded".to_owned(),
+            status: state.to_owned(),
+            reason: if view.reason.is_empty() { view.phase.name() } else { &view.reason }.to_owned(),
+            message: view.message.clone(),
+            observed_generation: Some(1),
+            last_transition_time: Time(Timestamp::from_second(when.as_second()).unwrap_or(when)),
+        }]
     }
 }
 
@@ -176,7 +198,7 @@ impl Watched {
     /// Keeps the report of the newest ended run of each check and audit.
     async fn keep_newest(&mut self, store: &Store, record: &RunRecord) -> Result<(), StoreError> {
         let (Some(digest), Some(run)) = (&record.report, Run::from_record(record)) else { return Ok(()) };
-        if !matches!(run.view.owner, RunOwner::Check { .. } | RunOwner::Audit { .. }) {
+        if !matches!(run.view.owner, RunOwner::Check(_) | RunOwner::Audit(_)) {
             return Ok(());
         }
         let known = self.newest.get(&run.view.owner).map(|newest| newest.report.finished);
@@ -185,14 +207,18 @@ impl Watched {
         }
         let bytes = store.get_blob(digest).await?;
         if let Some(report) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            self.newest.insert(run.view.owner, Newest { report, digest: Some(*digest) });
+            self.newest.insert(run.view.owner, Newest { report, digest: *digest });
         }
         Ok(())
     }
 
-    /// The runs as planning sees them.
-    pub fn views(&self) -> Vec<RunView> {
-        self.runs.iter().map(|run| run.view.clone()).collect()
+    /// What planning goes by.
+    pub fn observed(&self) -> Observed {
+        Observed {
+            status: self.status.clone(),
+            runs: self.runs.iter().map(|run| run.view.clone()).collect(),
+            facts: self.facts.clone(),
+        }
     }
 
     pub fn run(&mut self, name: &str) -> Option<&mut Run> {

@@ -1,105 +1,102 @@
 use jiff::Timestamp;
 
-use super::bank::Observed;
-use super::check::{Newest, Own, cut, not_measured, succeeded};
-use super::conditions::set_condition;
+use super::asked::{Asked, time};
+use super::check::{conditions, missed};
+use super::conditions::Judged;
+use super::event::EventDraft;
+use super::measure::Measured;
 use super::reason::ConditionReason;
-use super::run::{PlannedRun, RunOwner};
-use crate::domain::{Outcome, Severity};
-use crate::resources::{FindingCounts, ReportRef, SecurityAuditStatus, Time, TopFinding, ValidAudit, ValidBank};
+use super::view::{AuditAsk, RunView};
+use super::wake::{Wake, second};
+use crate::domain::{Finding, FindingState, Outcome, Severity};
+use crate::resources::{FindingCounts, ReportRef, SecurityAuditStatus, Time, TopFinding, ValidBank};
 
-/// A status lists no more findings than this.
-const MAX_TOP: usize = 20;
+/// How many findings a status lists.
+const MAX_FINDINGS: usize = 20;
 
-/// What is to be done about a SecurityAudit.
-#[derive(Clone, Debug, Default)]
+/// What is to be told of an audit. Its runs are made by the plan of its bank.
+#[derive(Clone, Debug, PartialEq)]
 pub struct AuditPlan {
-    /// Runs to make.
-    pub create: Vec<PlannedRun>,
-    /// Its status once they are made.
+    /// The whole status; to be written only where it differs.
     pub status: SecurityAuditStatus,
-    /// When to look again.
+    /// What to tell.
+    pub events: Vec<EventDraft>,
+    /// When to look again though nothing happens.
     pub next: Option<Timestamp>,
 }
 
-/// Plans a SecurityAudit of a bank.
+/// Plans the status of an audit, as [`super::plan_check`] that of a check. `state` tells what the store knows of
+/// a finding by its fingerprint; one that it does not know is new.
 pub fn plan_audit(
-    audit: &ValidAudit,
-    bank: &ValidBank,
-    before: Option<&SecurityAuditStatus>,
-    observed: Observed<'_>,
-    newest: Option<&Newest>,
+    ask: &AuditAsk<'_>,
+    bank: Option<&ValidBank>,
+    runs: &[RunView],
+    newest: Option<&Measured<'_>>,
+    state: impl Fn(&str) -> Option<FindingState>,
     now: Timestamp,
 ) -> AuditPlan {
-    let own = Own {
-        meta: &audit.meta,
-        owner: RunOwner::Audit { audit: audit.meta.name.clone() },
-        task: &audit.task,
-        schedule: audit.schedule.as_ref(),
-        run_now: audit.run_now.as_ref(),
-        suspended: audit.suspend || bank.suspend,
-        active_deadline_seconds: audit.active_deadline_seconds,
-        observed_generation: before.and_then(|status| status.observed_generation),
-        next_slot: before.and_then(|status| status.next_slot_time.as_ref()).map(|time| time.0),
-        handled_token: before.and_then(|status| status.last_run_now_token.as_deref()),
+    let now = second(now);
+    let mut wake = Wake::new(now);
+    let asked = Asked::audit(ask);
+    let decision = asked.decide(bank.map(|bank| (&bank.bank, bank.suspend)), runs, now, &mut wake);
+    let old = ask.status.cloned().unwrap_or_default();
+    let state = |finding: &Finding| state(&finding.fingerprint).unwrap_or(FindingState::New);
+    let open: Option<Vec<_>> =
+        newest.map(|m| m.task.findings.iter().filter(|f| state(f) != FindingState::Waived).collect());
+    let threshold = ask.audit.min_severity;
+    let above = open.as_ref().map(|open| open.iter().filter(|f| f.severity >= threshold).count());
+    let passed = match (newest, above) {
+        (Some(_), Some(above)) if above > 0 => Judged::bad(
+            ConditionReason::FindingsAboveThreshold,
+            format!("{above} findings from {} on: status.top lists the worst", threshold.name()),
+        ),
+        (Some(m), _) if m.task.omitted > 0 => Judged::bad(
+            ConditionReason::FindingsAboveThreshold,
+            format!("{} findings more than a report can list", m.task.omitted),
+        ),
+        (Some(m), _) if m.task.outcome == Outcome::Succeeded => {
+            Judged::good(format!("no finding from {} on", threshold.name()))
+        }
+        (Some(m), _) => Judged::unknown(ConditionReason::NotMeasured, m.task.message.clone()),
+        (None, _) => Judged::unknown(ConditionReason::NotRun, "no run of this audit has ended yet"),
     };
-    let plan = own.plan(bank, observed.runs, now);
-    let mut status = before.cloned().unwrap_or_default();
-    status.observed_generation = audit.meta.generation;
-    status.next_slot_time = plan.next_slot.map(Time);
-    status.last_run_now_token = plan.handled_token;
-    match newest {
-        Some(newest) => take(&mut status, audit, newest, observed, now),
-        None => not_measured(&mut status.conditions, audit.meta.generation, now),
+    let mut status = SecurityAuditStatus {
+        observed_generation: Some(asked.generation),
+        conditions: conditions(&asked, &decision, bank, runs, newest, passed, &old.conditions, now),
+        next_slot_time: decision.next_slot.map(Time),
+        last_run_now_token: decision.token,
+        last_audit_time: old.last_audit_time,
+        findings: old.findings,
+        top: old.top,
+        report: old.report,
+    };
+    if let (Some(newest), Some(open)) = (newest, open) {
+        status.last_audit_time = time(status.last_audit_time.as_ref()).max(Some(newest.finished)).map(Time);
+        let of = |severity: Severity| Some(open.iter().filter(|f| f.severity == severity).count() as u64);
+        let in_state = |wanted| Some(newest.task.findings.iter().filter(|f| state(f) == wanted).count() as u64);
+        status.findings = Some(FindingCounts {
+            critical: of(Severity::Critical),
+            high: of(Severity::High),
+            medium: of(Severity::Medium),
+            low: of(Severity::Low),
+            new: in_state(FindingState::New),
+            persisting: in_state(FindingState::Persisting),
+            fixed: None,
+            waived: in_state(FindingState::Waived),
+        });
+        status.top = top(open);
+        status.report = newest.report.map(|digest| ReportRef { sha256: Some(digest.to_string()) });
     }
-    set_condition(
-        &mut status.conditions,
-        "Ready",
-        ("True", ConditionReason::AsExpected, "the audit is planned"),
-        audit.meta.generation,
-        now,
-    );
-    AuditPlan { create: plan.create, status, next: plan.next }
+    AuditPlan { status, events: missed(&asked, decision.missed), next: wake.next() }
 }
 
-/// Takes the result of the newest run into the status. What is new or fixed is what the store knows.
-fn take(into: &mut SecurityAuditStatus, audit: &ValidAudit, newest: &Newest, observed: Observed<'_>, now: Timestamp) {
-    let report = &newest.report;
-    let findings: Vec<_> = report.tasks.iter().flat_map(|task| &task.findings).collect();
-    let of = |severity| Some(findings.iter().filter(|finding| finding.severity == severity).count() as u64);
-    let known = &observed.facts.findings;
-    into.last_audit_time = Some(Time(report.finished));
-    into.findings = Some(FindingCounts {
-        critical: of(Severity::Critical),
-        high: of(Severity::High),
-        medium: of(Severity::Medium),
-        low: of(Severity::Low),
-        new: Some(known.new),
-        persisting: Some(known.persisting),
-        fixed: Some(known.fixed),
-        waived: Some(known.waived),
+fn top(mut open: Vec<&Finding>) -> Vec<TopFinding> {
+    open.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let listed = open.into_iter().take(MAX_FINDINGS).map(|finding| TopFinding {
+        rule: Some(finding.rule.clone()),
+        severity: Some(finding.severity.name().to_owned()),
+        place: Some(finding.place.clone()),
+        fingerprint: Some(finding.fingerprint.clone()),
     });
-    into.top = findings
-        .iter()
-        .take(MAX_TOP)
-        .map(|finding| TopFinding {
-            rule: Some(finding.rule.clone()),
-            severity: Some(finding.severity.name().to_owned()),
-            place: Some(cut(&format!("{}: {}", finding.component, finding.place))),
-            fingerprint: Some(finding.fingerprint.chars().take(16).collect()),
-        })
-        .collect();
-    into.report = newest.digest.map(|digest| ReportRef { sha256: Some(digest.to_string()) });
-    succeeded(&mut into.conditions, report, audit.meta.generation, now);
-    let above = findings.iter().filter(|finding| finding.severity >= audit.min_severity).count();
-    let threshold = audit.min_severity.name();
-    let (status, reason, message) = if above > 0 {
-        let message = format!("{above} findings of severity {threshold} or worse");
-        ("False", ConditionReason::FindingsAboveThreshold, message)
-    } else if report.outcome().0 == Outcome::Succeeded {
-        ("True", ConditionReason::AsExpected, format!("no finding of severity {threshold} or worse"))
-    } else {
-        ("Unknown", ConditionReason::NotAudited, "the newest run did not measure all that is asked for".to_owned())
-    };
-    set_condition(&mut into.conditions, "Passed", (status, reason, &message), audit.meta.generation, now);
+    listed.collect()
 }

@@ -1,152 +1,222 @@
 use jiff::Timestamp;
 
-use super::conditions::{Basis, conditions};
-use super::event::EventDraft;
-use super::history::surplus;
-use super::queue::{Held, queue};
-use super::row::plan_row;
-use super::run::{PlannedRun, RunView};
-use crate::domain::{BankFacts, Reason};
+use super::asked::Asked;
+use super::conditions::{Judged, Known, counted, judge, ready, written};
+use super::event::{EventDraft, EventReason};
+use super::history::expired;
+use super::queue::{HeldReason, Queue};
+use super::row::{Row, plan_row};
+use super::run_spec::{exclusive, run_spec};
+use super::view::{Asks, Observed, RunOwner, RunView};
+use super::wake::{Wake, second};
+use crate::domain::{Phase, Reason, RunSpec, Task, TaskKind};
+use crate::engine::health::{Promise, Standing, health};
 use crate::resources::{
-    CorruptionStatus, FindingCounts, MemoryBankStatus, ScheduleStatus, Time, ValidAudit, ValidBank, ValidCheck,
-    ValidPolicy,
+    ConditionName, ConditionStatus, CorruptionStatus, FindingCounts, Health, MemoryBankStatus, ScheduleStatus, Time,
+    ValidBank,
 };
 
-/// A bank's status has no more rows of schedules than this.
-const MAX_ROWS: usize = 64;
+/// The most schedules of all policies that are run on one bank.
+const MAX_SCHEDULES: usize = 64;
 
-/// Who asks something of a bank.
-#[derive(Clone, Debug, Default)]
-pub struct Asks<'a> {
-    /// The policies that select it.
-    pub policies: Vec<&'a ValidPolicy>,
-    /// The checks that name it.
-    pub checks: Vec<&'a ValidCheck>,
-    /// The audits that name it.
-    pub audits: Vec<&'a ValidAudit>,
-}
-
-/// What is there now.
-#[derive(Clone, Copy, Debug)]
-pub struct Observed<'a> {
-    /// The bank's status, as last written.
-    pub status: Option<&'a MemoryBankStatus>,
-    /// Its runs, whoever asked for them.
-    pub runs: &'a [RunView],
-    /// What the store knows of it.
-    pub facts: &'a BankFacts,
-}
-
-/// What is to be done about a bank, in this order.
-#[derive(Clone, Debug, Default)]
+/// What is to be done about one bank.
+#[derive(Clone, Debug, PartialEq)]
 pub struct BankPlan {
     /// Runs to make.
     pub create: Vec<PlannedRun>,
-    /// Waiting runs that end without having begun: name, why, for people.
-    pub skip: Vec<(String, Reason, String)>,
-    /// Running runs to stop.
-    pub cancel: Vec<String>,
-    /// Waiting runs that may start, among them those just made.
+    /// Runs that may start now, just made ones too, in this order.
     pub start: Vec<String>,
-    /// Waiting runs that may not, and why.
-    pub held: Vec<Held>,
-    /// Finished runs beyond the limits.
+    /// Runs that are held from now on, or for another reason than before.
+    pub held: Vec<(String, HeldReason, String)>,
+    /// Runs that end as Skipped without having started.
+    pub skip: Vec<(String, Reason, String)>,
+    /// Runs to cancel.
+    pub cancel: Vec<String>,
+    /// Ended runs to delete.
     pub delete: Vec<String>,
-    /// The status that is true once the rest is done.
+    /// The whole status; to be written only where it differs from the observed one.
     pub status: MemoryBankStatus,
-    /// What happened.
+    /// What to tell.
     pub events: Vec<EventDraft>,
-    /// When to look again, should nothing happen before.
+    /// When to look again though nothing happens.
     pub next: Option<Timestamp>,
 }
 
-/// Plans a bank at `now`. `made` are runs that checks and audits have just asked for.
-pub fn plan_bank(
-    bank: &ValidBank,
-    asks: &Asks<'_>,
-    observed: Observed<'_>,
-    made: Vec<PlannedRun>,
-    now: Timestamp,
-) -> BankPlan {
-    let mut plan = BankPlan { create: made, ..BankPlan::default() };
-    let rows = plan.plan_rows(bank, asks, observed, now);
+/// A run to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRun {
+    /// Its name: one that exists already is this run.
+    pub name: String,
+    /// Its work order.
+    pub spec: RunSpec,
+    /// Who asks for it.
+    pub owner: RunOwner,
+    /// The slot that it is for.
+    pub slot: Option<Timestamp>,
+    /// Deletes it so many seconds after it ended.
+    pub ttl_seconds_after_finished: Option<u32>,
+}
 
-    let mut runs: Vec<RunView> =
-        observed.runs.iter().filter(|run| !plan.skip.iter().any(|(name, ..)| *name == run.name)).cloned().collect();
-    let new: Vec<RunView> = plan.create.iter().map(|planned| planned.view(now)).collect();
-    runs.extend(new);
-    let before = observed.status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let queue = queue(asks, bank.suspend, before, &runs, now);
-    runs.retain(|run| !queue.skip.iter().any(|(name, ..)| *name == run.name));
-    plan.start = queue.start;
-    plan.held = queue.held;
-    plan.skip.extend(queue.skip);
-    plan.delete = surplus(asks, observed.runs, now);
-    plan.next = [plan.next, queue.next].into_iter().flatten().min();
-
-    let basis = Basis {
-        bank,
-        asks,
-        facts: observed.facts,
-        rows: &rows,
-        too_many_rows: rows.len() > MAX_ROWS,
-        runs: &runs,
-        held: &plan.held,
-        now,
+/// Plans one bank: what its policies, checks, audits and hand-made runs ask for, and its whole status.
+pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Timestamp) -> BankPlan {
+    let now = second(now);
+    let mut wake = Wake::new(now);
+    let old = observed.status.clone().unwrap_or_default();
+    let (rows, omitted) = plan_rows(bank, asks, observed, now, &mut wake);
+    let mut plan = BankPlan {
+        create: Vec::new(),
+        start: Vec::new(),
+        held: Vec::new(),
+        skip: Vec::new(),
+        cancel: Vec::new(),
+        delete: Vec::new(),
+        status: MemoryBankStatus::default(),
+        events: rows.iter().flat_map(|row| row.events.clone()).collect(),
+        next: None,
     };
-    let (conditions, health) = conditions(&basis, before);
-    plan.status = status(bank, observed, &runs, rows, now);
-    plan.status.active_alerts =
-        u32::try_from(conditions.iter().filter(|c| c.status == "False" && c.type_ != "Ready").count()).ok();
-    plan.status.conditions = conditions;
-    plan.status.health = Some(health);
+    let mut owners = Vec::new();
+    create(bank, asks, observed, &rows, &mut owners, now, &mut plan, &mut wake);
+
+    let known = Known { bank, asks, observed, rows: &rows, omitted, now };
+    let judged = judge(&known, &mut wake);
+    if omitted > 0 && old.conditions.iter().all(|c| c.reason != "TooManySchedules") {
+        let message = format!("{omitted} schedules beyond the first {MAX_SCHEDULES} are not run");
+        plan.events.push(EventDraft::new(EventReason::TooManySchedules, message));
+    }
+    let mut runs = observed.runs.clone();
+    runs.extend(plan.create.iter().map(|run| just_made(run, now)));
+    let queue = Queue { bank, rows: &rows, owners: &owners, judged: &judged, now };
+    queue.decide(&runs, &mut plan, &mut wake);
+    plan.delete = expired(&observed.runs, &rows, &owners, &mut wake);
+    plan.status = status(bank, old, observed, &rows, judged, now);
+    plan.next = wake.next();
     plan
 }
 
-impl BankPlan {
-    /// Plans each schedule of each policy, and collects what they ask for.
-    fn plan_rows(
-        &mut self,
-        bank: &ValidBank,
-        asks: &Asks<'_>,
-        observed: Observed<'_>,
-        now: Timestamp,
-    ) -> Vec<ScheduleStatus> {
-        let before = observed.status.map(|status| status.schedules.as_slice()).unwrap_or_default();
-        let mut rows = Vec::new();
-        for policy in &asks.policies {
-            for schedule in &policy.schedules {
-                let row = before.iter().find(|row| row.policy == policy.meta.name && row.schedule == schedule.name);
-                let planned = plan_row(bank, policy, schedule, row, observed.runs, now);
-                rows.push(planned.row);
-                self.create.extend(planned.create);
-                self.skip.extend(planned.skip);
-                self.cancel.extend(planned.cancel);
-                self.events.extend(planned.events);
-                self.next = [self.next, planned.next].into_iter().flatten().min();
+/// One row per policy and schedule, in order of names.
+fn plan_rows<'a>(
+    bank: &ValidBank,
+    asks: &Asks<'a>,
+    observed: &Observed,
+    now: Timestamp,
+    wake: &mut Wake,
+) -> (Vec<Row<'a>>, usize) {
+    let mut all: Vec<_> =
+        asks.policies.iter().flat_map(|ask| ask.policy.schedules.iter().map(move |s| (ask, s))).collect();
+    all.sort_by_key(|(ask, schedule)| (&ask.policy.meta.name, &schedule.name));
+    let omitted = all.len().saturating_sub(MAX_SCHEDULES);
+    all.truncate(MAX_SCHEDULES);
+    let old = observed.status.as_ref().map_or(&[][..], |status| &status.schedules);
+    let rows = all.into_iter().map(|(ask, schedule)| {
+        let (policy, name) = (&ask.policy.meta.name, &schedule.name);
+        let same = |row: &&ScheduleStatus| row.policy == *policy && row.schedule == *name;
+        let own = |run: &&RunView| {
+            matches!(&run.owner, RunOwner::Policy { policy: p, schedule: s } if p == policy && s == name)
+        };
+        let runs: Vec<_> = observed.runs.iter().filter(own).collect();
+        plan_row(&bank.meta.name, bank.suspend, (ask, schedule), old.iter().find(same), &runs, now, wake)
+    });
+    (rows.collect(), omitted)
+}
+
+/// Collects the runs to make, and every owner beside the rows with whether it is suspended.
+#[allow(clippy::too_many_arguments)] // The one place where all who ask come together.
+fn create(
+    bank: &ValidBank,
+    asks: &Asks<'_>,
+    observed: &Observed,
+    rows: &[Row<'_>],
+    owners: &mut Vec<(RunOwner, bool)>,
+    now: Timestamp,
+    plan: &mut BankPlan,
+    wake: &mut Wake,
+) {
+    let mut make = |name: String, owner: RunOwner, slot, tasks: &[Task], deadline, ttl| {
+        if let Some(other) = observed.runs.iter().find(|run| run.name == name) {
+            if other.owner != owner {
+                let message = format!("a run named {name} was made by somebody else: this slot is not run");
+                plan.events.push(EventDraft::new(EventReason::NameCollision, message));
             }
+            return;
         }
-        rows
+        if owner != RunOwner::Hand {
+            plan.events.push(EventDraft::new(EventReason::RunCreated, format!("made {name}")));
+        }
+        let spec = run_spec(&bank.meta.namespace, &name, &bank.bank, tasks, deadline);
+        plan.create.push(PlannedRun { name, spec, owner, slot, ttl_seconds_after_finished: ttl });
+    };
+    for row in rows {
+        for (name, slot) in &row.make {
+            let schedule = row.schedule;
+            let deadline = schedule.active_deadline_seconds;
+            make(name.clone(), row.owner(), Some(*slot), &schedule.tasks, deadline, None);
+        }
+    }
+    let asked = asks.checks.iter().map(Asked::check).chain(asks.audits.iter().map(Asked::audit));
+    for asked in asked {
+        let decision = asked.decide(Some((&bank.bank, bank.suspend)), &observed.runs, now, wake);
+        for (name, slot) in decision.make {
+            let tasks = std::slice::from_ref(asked.task);
+            make(name, asked.owner.clone(), slot, tasks, asked.active_deadline_seconds, None);
+        }
+        owners.push((asked.owner, asked.suspend));
+    }
+    if !bank.suspend {
+        for run in &asks.hand {
+            let (name, deadline, ttl) = (&run.meta.name, run.active_deadline_seconds, run.ttl_seconds_after_finished);
+            make(name.clone(), RunOwner::Hand, None, &run.tasks, deadline, ttl);
+        }
+    }
+}
+
+fn just_made(run: &PlannedRun, now: Timestamp) -> RunView {
+    RunView {
+        name: run.name.clone(),
+        owner: run.owner.clone(),
+        phase: Phase::Pending,
+        slot: run.slot,
+        created: now,
+        started: None,
+        finished: None,
+        reason: String::new(),
+        message: String::new(),
+        exclusive: exclusive(&run.spec.tasks),
+        ttl_seconds_after_finished: run.ttl_seconds_after_finished,
     }
 }
 
 fn status(
     bank: &ValidBank,
-    observed: Observed<'_>,
-    runs: &[RunView],
-    mut rows: Vec<ScheduleStatus>,
+    old: MemoryBankStatus,
+    observed: &Observed,
+    rows: &[Row<'_>],
+    judged: Vec<(ConditionName, Judged)>,
     now: Timestamp,
 ) -> MemoryBankStatus {
-    rows.truncate(MAX_ROWS);
-    let before = observed.status.cloned().unwrap_or_default();
-    let newest = runs.iter().filter_map(|run| run.finished).max().filter(|finished| *finished <= now);
-    let known = before.last_run_time.as_ref().map(|time| time.0);
-    let findings = &observed.facts.findings;
+    let generation = bank.meta.generation;
+    let counted = counted(bank, &judged);
+    let promises: Vec<_> = counted.iter().map(|(name, judged)| promise(*name, judged.status)).collect();
+    let health = health(&promises).map(|h| Health { score: Some(h.score), summary: Some(h.summary) });
+    let summary =
+        if bank.suspend { judged.first().map(|(_, suspended)| suspended.clone()) } else { Some(ready(&counted)) };
+    let alerts = counted.iter().filter(|(_, judged)| judged.status == ConditionStatus::False).count();
+    let alerts = u32::try_from(alerts).unwrap_or(u32::MAX);
+    let mut conditions: Vec<_> =
+        summary.map(|summary| written("Ready", summary, &old.conditions, generation, now)).into_iter().collect();
+    conditions.extend(judged.into_iter().map(|(name, j)| written(name.name(), j, &old.conditions, generation, now)));
+    let newest = observed.runs.iter().filter(|run| run.phase != Phase::Skipped).filter_map(|run| run.finished).max();
+    let last_run_time = old.last_run_time.map(|time| time.0).max(newest);
+    let (findings, corruption) = (&observed.facts.findings, &observed.facts.corruption);
+    // No count of what nobody ever looked for.
+    let looked = |kind| observed.facts.measurements.iter().any(|m| m.task == kind);
     MemoryBankStatus {
-        observed_generation: bank.meta.generation,
-        last_run_time: newest.max(known).map(Time),
-        schedules: rows,
-        findings: Some(FindingCounts {
+        observed_generation: generation,
+        conditions,
+        last_run_time: last_run_time.map(Time),
+        active_alerts: Some(alerts),
+        health,
+        schedules: rows.iter().map(|row| row.status.clone()).collect(),
+        findings: looked(TaskKind::SecurityAudit).then(|| FindingCounts {
             critical: Some(findings.critical),
             high: Some(findings.high),
             medium: Some(findings.medium),
@@ -156,10 +226,20 @@ fn status(
             fixed: Some(findings.fixed),
             waived: Some(findings.waived),
         }),
-        corruption: Some(CorruptionStatus {
-            open: Some(observed.facts.corruption.open),
-            last_detected_time: observed.facts.corruption.last_detected.map(Time),
+        corruption: looked(TaskKind::IntegrityCheck).then(|| CorruptionStatus {
+            open: Some(corruption.open),
+            last_detected_time: corruption.last_detected.map(Time),
         }),
-        ..before
+        backup: old.backup,
+        predictions: old.predictions,
     }
+}
+
+fn promise(name: ConditionName, status: ConditionStatus) -> Promise {
+    let standing = match status {
+        ConditionStatus::True => Standing::Kept,
+        ConditionStatus::False => Standing::Broken,
+        ConditionStatus::Unknown => Standing::Unknown,
+    };
+    Promise { name: name.name(), standing }
 }

@@ -1,229 +1,169 @@
 use jiff::Timestamp;
 
-use super::bank::Observed;
-use super::conditions::set_condition;
+use super::asked::{Asked, Decision, time};
+use super::conditions::{Judged, written};
+use super::event::{EventDraft, EventReason};
+use super::measure::Measured;
 use super::reason::ConditionReason;
-use super::run::{PlannedRun, RunOwner, RunView, at_once_name};
-use super::spec::run_spec;
-use crate::domain::{Digest, Outcome, RunReport, Severity, Task, Verdict};
-use crate::engine::schedule::{CronSchedule, Rule, Since, asked, due, run_name};
-use crate::resources::{
-    CheckCounts, CheckEvent, Condition, IntegrityCheckStatus, Meta, ReportRef, RunNow, Time, ValidBank, ValidCheck,
-};
+use super::view::{CheckAsk, RunView};
+use super::wake::{Wake, second};
+use crate::domain::{CorruptionEvent, CorruptionSummary, Outcome, Severity, Verdict};
+use crate::resources::{CheckCounts, CheckEvent, Condition, IntegrityCheckStatus, ReportRef, Time, ValidBank};
 
-/// A status lists no more events than this.
+/// How many events a status lists.
 const MAX_EVENTS: usize = 20;
-/// And a detail of them no more characters than this, so that the list stays within 8 KiB.
-const MAX_DETAIL: usize = 240;
+/// How long the evidence of one may be there, in characters: twenty stay below 8 KiB.
+const MAX_DETAIL: usize = 200;
 
-/// The newest report of a check or an audit.
-#[derive(Clone, Debug)]
-pub struct Newest {
-    /// The report.
-    pub report: RunReport,
-    /// Its digest.
-    pub digest: Option<Digest>,
-}
-
-/// What is to be done about an IntegrityCheck.
-#[derive(Clone, Debug, Default)]
+/// What is to be told of a check. Its runs are made by the plan of its bank.
+#[derive(Clone, Debug, PartialEq)]
 pub struct CheckPlan {
-    /// Runs to make.
-    pub create: Vec<PlannedRun>,
-    /// Its status once they are made.
+    /// The whole status; to be written only where it differs.
     pub status: IntegrityCheckStatus,
-    /// When to look again.
+    /// What to tell.
+    pub events: Vec<EventDraft>,
+    /// When to look again though nothing happens.
     pub next: Option<Timestamp>,
 }
 
-/// What makes the runs of a check or an audit, the same for both.
-pub(super) struct Own<'a> {
-    pub meta: &'a Meta,
-    pub owner: RunOwner,
-    pub task: &'a Task,
-    pub schedule: Option<&'a CronSchedule>,
-    pub run_now: Option<&'a RunNow>,
-    pub suspended: bool,
-    pub active_deadline_seconds: u32,
-    /// Of the status before: the generation, the next slot, the newest token that was handled.
-    pub observed_generation: Option<i64>,
-    pub next_slot: Option<Timestamp>,
-    pub handled_token: Option<&'a str>,
-}
-
-/// The runs to make, the next slot, the token that is now handled, and when to look again.
-pub(super) struct OwnPlan {
-    pub create: Vec<PlannedRun>,
-    pub next_slot: Option<Timestamp>,
-    pub handled_token: Option<String>,
-    pub next: Option<Timestamp>,
-}
-
-impl Own<'_> {
-    /// Without a schedule one run per generation, with one a run per slot, and one per run-now token.
-    pub fn plan(&self, bank: &ValidBank, runs: &[RunView], now: Timestamp) -> OwnPlan {
-        let token = self.run_now.map(|request| request.token.as_str());
-        let mut plan = OwnPlan {
-            create: Vec::new(),
-            next_slot: None,
-            handled_token: token.or(self.handled_token).map(str::to_owned),
-            next: None,
-        };
-        if self.suspended {
-            return plan;
-        }
-        let ours: Vec<&RunView> = runs.iter().filter(|run| run.owner == self.owner).collect();
-        let unfinished = ours.iter().any(|run| !run.phase.finished());
-        let (kind, name) = match &self.owner {
-            RunOwner::Audit { audit } => ("SecurityAudit", audit),
-            RunOwner::Check { check } => ("IntegrityCheck", check),
-            RunOwner::Policy { .. } | RunOwner::Hand => return plan,
-        };
-        let mut wanted = Vec::new();
-        if let Some(cron) = self.schedule {
-            let changed = self.observed_generation != self.meta.generation;
-            let since = self.next_slot.filter(|_| !changed).unwrap_or(now);
-            let handled = ours.iter().filter_map(|run| run.slot).max();
-            let rule = Rule { cron, starting_deadline_seconds: None, offset_seconds: 0 };
-            let found = due(rule, Since { since, handled }, now);
-            // A run that has not ended stands for the slots that come meanwhile.
-            if let (Some(slot), false) = (found.run, unfinished) {
-                wanted.push((run_name(kind, &bank.meta.name, name, slot), Some(slot)));
-            }
-            plan.next_slot = cron.next_after(now);
-            plan.next = found.next;
-        } else {
-            let generation = format!("generation {}", self.meta.generation.unwrap_or_default());
-            let once = at_once_name(kind, &bank.meta.name, name, &generation);
-            // Once a generation was observed with its run made, history may delete the run.
-            if self.observed_generation != self.meta.generation {
-                wanted.push((once, None));
-            }
-        }
-        if let Some(token) = token
-            && asked(token, None, "", self.handled_token)
-        {
-            // The first run of a generation answers a request that comes with it.
-            if wanted.is_empty() {
-                wanted.push((at_once_name(kind, &bank.meta.name, name, token), None));
-            }
-        }
-        wanted.retain(|(name, _)| !ours.iter().any(|run| run.name == *name));
-        plan.create = wanted
-            .into_iter()
-            .map(|(name, slot)| {
-                let spec = run_spec(bank, name, std::slice::from_ref(self.task), self.active_deadline_seconds);
-                PlannedRun::new(spec, self.owner.clone(), slot)
-            })
-            .collect();
-        plan
-    }
-}
-
-/// Plans an IntegrityCheck of a bank.
+/// Plans the status of a check. `bank` is none where it does not exist; `runs` are the bank's runs, after those
+/// that its plan asked for were made; `newest` is the newest execution of this check; `open` knows the record
+/// ids of open damage.
 pub fn plan_check(
-    check: &ValidCheck,
-    bank: &ValidBank,
-    before: Option<&IntegrityCheckStatus>,
-    observed: Observed<'_>,
-    newest: Option<&Newest>,
+    ask: &CheckAsk<'_>,
+    bank: Option<&ValidBank>,
+    runs: &[RunView],
+    newest: Option<&Measured<'_>>,
+    open: &CorruptionSummary,
     now: Timestamp,
 ) -> CheckPlan {
-    let own = Own {
-        meta: &check.meta,
-        owner: RunOwner::Check { check: check.meta.name.clone() },
-        task: &check.task,
-        schedule: check.schedule.as_ref(),
-        run_now: check.run_now.as_ref(),
-        suspended: check.suspend || bank.suspend,
-        active_deadline_seconds: check.active_deadline_seconds,
-        observed_generation: before.and_then(|status| status.observed_generation),
-        next_slot: before.and_then(|status| status.next_slot_time.as_ref()).map(|time| time.0),
-        handled_token: before.and_then(|status| status.last_run_now_token.as_deref()),
-    };
-    let plan = own.plan(bank, observed.runs, now);
-    let mut status = before.cloned().unwrap_or_default();
-    status.observed_generation = check.meta.generation;
-    status.next_slot_time = plan.next_slot.map(Time);
-    status.last_run_now_token = plan.handled_token;
-    match newest {
-        Some(newest) => take(&mut status, newest, check.meta.generation, now),
-        None => not_measured(&mut status.conditions, check.meta.generation, now),
-    }
-    set_condition(
-        &mut status.conditions,
-        "Ready",
-        ("True", ConditionReason::AsExpected, "the check is planned"),
-        check.meta.generation,
-        now,
-    );
-    CheckPlan { create: plan.create, status, next: plan.next }
-}
-
-/// What both kinds say before their first run ended.
-pub(super) fn not_measured(conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
-    for name in ["Succeeded", "Passed"] {
-        if !conditions.iter().any(|condition| condition.type_ == name) {
-            let state = ("Unknown", ConditionReason::NotChecked, "no run has ended yet");
-            set_condition(conditions, name, state, generation, now);
+    let now = second(now);
+    let mut wake = Wake::new(now);
+    let asked = Asked::check(ask);
+    let decision = asked.decide(bank.map(|bank| (&bank.bank, bank.suspend)), runs, now, &mut wake);
+    let old = ask.status.cloned().unwrap_or_default();
+    let damaged =
+        newest.map(|m| m.task.omitted > 0 || m.task.corruption.iter().any(|e| e.severity >= Severity::Medium));
+    let passed = match (newest, damaged) {
+        (Some(_), Some(true)) => {
+            Judged::bad(ConditionReason::Damaged, "damage was found: status.events lists the worst")
         }
+        (Some(m), _) if m.task.outcome == Outcome::Succeeded => Judged::good("no damage was found"),
+        (Some(m), _) => Judged::unknown(ConditionReason::NotMeasured, m.task.message.clone()),
+        (None, _) => Judged::unknown(ConditionReason::NotRun, "no run of this check has ended yet"),
+    };
+    let verdict = newest.map(|_| verdict(&passed));
+    let mut status = IntegrityCheckStatus {
+        observed_generation: Some(asked.generation),
+        conditions: conditions(&asked, &decision, bank, runs, newest, passed, &old.conditions, now),
+        verdict: verdict.map(str::to_owned).or(old.verdict),
+        next_slot_time: decision.next_slot.map(Time),
+        last_run_now_token: decision.token,
+        last_check_time: old.last_check_time,
+        coverage_percent: old.coverage_percent,
+        checks: old.checks,
+        events: old.events,
+        report: old.report,
+    };
+    if let Some(newest) = newest {
+        let count = |verdict| newest.task.checks.iter().filter(|check| check.verdict == verdict).count() as u64;
+        status.last_check_time = time(status.last_check_time.as_ref()).max(Some(newest.finished)).map(Time);
+        status.coverage_percent = newest.task.coverage_percent;
+        status.checks = Some(CheckCounts {
+            passed: Some(count(Verdict::Passed)),
+            failed: Some(count(Verdict::Failed)),
+            unknown: Some(count(Verdict::Unknown)),
+        });
+        status.events = events(&newest.task.corruption, open);
+        status.report = newest.report.map(|digest| ReportRef { sha256: Some(digest.to_string()) });
+    }
+    CheckPlan { status, events: missed(&asked, decision.missed), next: wake.next() }
+}
+
+const fn verdict(passed: &Judged) -> &'static str {
+    match passed.reason {
+        ConditionReason::AsExpected => "Intact",
+        ConditionReason::Damaged => "Damaged",
+        _ => "Unknown",
     }
 }
 
-/// Whether the newest run did all of its work.
-pub(super) fn succeeded(conditions: &mut Vec<Condition>, report: &RunReport, generation: Option<i64>, now: Timestamp) {
-    let (outcome, _) = report.outcome();
-    let first = report.tasks.iter().find(|task| task.outcome == outcome);
-    let message = first.map_or("", |task| task.message.as_str());
-    let state = match outcome {
-        Outcome::Succeeded => ("True", ConditionReason::AsExpected, message),
-        Outcome::Failed => ("False", ConditionReason::RunFailed, message),
-        Outcome::Unknown | Outcome::Skipped => ("Unknown", ConditionReason::NotMeasured, message),
-    };
-    set_condition(conditions, "Succeeded", state, generation, now);
-}
-
-/// Takes the result of the newest run into the status.
-fn take(into: &mut IntegrityCheckStatus, newest: &Newest, generation: Option<i64>, now: Timestamp) {
-    let report = &newest.report;
-    let count = |verdict| {
-        let checks = report.tasks.iter().flat_map(|task| &task.checks);
-        Some(checks.filter(|check| check.verdict == verdict).count() as u64)
-    };
-    let events: Vec<_> = report.tasks.iter().flat_map(|task| &task.corruption).collect();
-    let damaged = events.iter().any(|event| event.severity >= Severity::Medium);
-    let measured = report.outcome().0 == Outcome::Succeeded;
-    let (verdict, status, reason) = match (damaged, measured) {
-        (true, _) => ("Damaged", "False", ConditionReason::DataInconsistency),
-        (false, true) => ("Intact", "True", ConditionReason::AsExpected),
-        (false, false) => ("Unknown", "Unknown", ConditionReason::CheckIncomplete),
-    };
-    into.verdict = Some(verdict.to_owned());
-    into.last_check_time = Some(Time(report.finished));
-    into.coverage_percent = report.tasks.iter().filter_map(|task| task.coverage_percent).min();
-    into.checks = Some(CheckCounts {
-        passed: count(Verdict::Passed),
-        failed: count(Verdict::Failed),
-        unknown: count(Verdict::Unknown),
+fn events(found: &[CorruptionEvent], open: &CorruptionSummary) -> Vec<CheckEvent> {
+    let mut worst: Vec<_> = found.iter().collect();
+    worst.sort_by_key(|event| std::cmp::Reverse(event.severity));
+    let id = |event: &CorruptionEvent| open.top.iter().find(|(_, other)| same(event, other)).map(|(id, _)| id.clone());
+    let listed = worst.into_iter().take(MAX_EVENTS).map(|event| CheckEvent {
+        id: id(event),
+        type_: Some(event.corruption_type.name().to_owned()),
+        component: Some(event.component.clone()),
+        object: Some(event.object.clone()),
+        detail: Some(event.evidence.chars().take(MAX_DETAIL).collect()),
     });
-    into.events = events
-        .iter()
-        .take(MAX_EVENTS)
-        .map(|event| CheckEvent {
-            id: Some(event.key(&report.namespace, &report.bank).to_string()[..16].to_owned()),
-            type_: Some(event.corruption_type.name().to_owned()),
-            component: Some(event.component.clone()),
-            object: Some(cut(&event.object)),
-            detail: Some(cut(&event.evidence)),
-        })
-        .collect();
-    into.report = newest.digest.map(|digest| ReportRef { sha256: Some(digest.to_string()) });
-    succeeded(&mut into.conditions, report, generation, now);
-    let message = format!("{verdict}: {} damages in the newest run", events.len());
-    set_condition(&mut into.conditions, "Passed", (status, reason, &message), generation, now);
+    listed.collect()
 }
 
-/// Cuts a text for a status.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(MAX_DETAIL).collect()
+/// Two sightings of one damage: what makes up [`CorruptionEvent::key`].
+fn same(a: &CorruptionEvent, b: &CorruptionEvent) -> bool {
+    (&a.check, &a.component, a.corruption_type, &a.invariant, &a.object)
+        == (&b.check, &b.component, b.corruption_type, &b.invariant, &b.object)
+}
+
+/// What missed slots of a check or an audit are told as.
+pub fn missed(asked: &Asked<'_>, missed: u64) -> Vec<EventDraft> {
+    let told = (missed > 0)
+        .then(|| EventDraft::new(EventReason::SlotMissed, format!("{missed} slots of {} were missed", asked.shown())));
+    told.into_iter().collect()
+}
+
+/// The conditions of a check or an audit: Ready, Succeeded, Passed.
+#[allow(clippy::too_many_arguments)] // Shared by both kinds, which have no type in common.
+pub fn conditions(
+    asked: &Asked<'_>,
+    decision: &Decision,
+    bank: Option<&ValidBank>,
+    runs: &[RunView],
+    newest: Option<&Measured<'_>>,
+    passed: Judged,
+    old: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let suspended = asked.suspend || bank.is_some_and(|bank| bank.suspend);
+    let ready = match bank {
+        None => Judged::bad(ConditionReason::BankNotFound, "spec.bankName names no MemoryBank of this namespace"),
+        Some(_) if suspended => Judged::unknown(ConditionReason::Suspended, "it, or its bank, is suspended"),
+        Some(_) => Judged::good("its bank exists"),
+    };
+    let once =
+        bank.filter(|_| asked.schedule.is_none() && decision.planned).map(|bank| asked.once_name(&bank.meta.name));
+    // The run of this generation is there and has not ended: what an earlier one said is of another spec.
+    let pending = runs.iter().any(|run| Some(&run.name) == once.as_ref() && !run.phase.finished());
+    let ended = runs.iter().filter(|run| run.owner == asked.owner && run.phase.finished()).max_by_key(|run| run.finished);
+    let unplanned = asked.schedule.is_none() && !decision.planned;
+    let succeeded = match newest.filter(|_| !unplanned) {
+        _ if pending => Judged::unknown(ConditionReason::RunPlanned, "its run was planned and has not ended"),
+        Some(m) => match m.task.outcome {
+            Outcome::Succeeded => Judged::good(format!("run {} measured all", m.run)),
+            Outcome::Failed => Judged::bad(ConditionReason::TaskFailed, m.task.message.clone()),
+            Outcome::Unknown | Outcome::Skipped => {
+                Judged::unknown(ConditionReason::NotMeasured, m.task.message.clone())
+            }
+        },
+        None => match ended.filter(|_| !unplanned) {
+            Some(run) => Judged::unknown(
+                ConditionReason::NotMeasured,
+                format!("run {} ended without a report: {} {}", run.name, run.reason, run.message),
+            ),
+            None if decision.planned => {
+                Judged::unknown(ConditionReason::RunPlanned, "its run was planned and has not ended")
+            }
+            None => match bank {
+                None => Judged::unknown(ConditionReason::BankNotFound, "there is no bank to run on"),
+                Some(_) if suspended => Judged::unknown(ConditionReason::Suspended, "nothing is run"),
+                Some(_) => Judged::unknown(ConditionReason::NotRun, "no run was due yet"),
+            },
+        },
+    };
+    let generation = Some(asked.generation);
+    let all = [("Ready", ready), ("Succeeded", succeeded), ("Passed", passed)];
+    all.into_iter().map(|(type_, judged)| written(type_, judged, old, generation, now)).collect()
 }

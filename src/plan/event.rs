@@ -1,16 +1,26 @@
-/// Why an event is told: a closed set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
+/// Something worth telling once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventDraft {
+    /// What it is.
+    pub reason: EventReason,
+    /// For people: what happened, to what.
+    pub message: String,
+}
+
+/// The kinds of events: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // The names are the documentation; docs/scheduling.md explains each.
 pub enum EventReason {
     RunCreated,
     RunSkippedOverlap,
     RunSuperseded,
     SlotMissed,
     NameCollision,
+    TooManySchedules,
 }
 
 impl EventReason {
-    /// The form in events and logs.
+    /// The form in documents.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RunCreated => "RunCreated",
@@ -18,15 +28,13 @@ impl EventReason {
             Self::RunSuperseded => "RunSuperseded",
             Self::SlotMissed => "SlotMissed",
             Self::NameCollision => "NameCollision",
+            Self::TooManySchedules => "TooManySchedules",
         }
     }
 }
 
-/// Something that happened, to be told once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventDraft {
-    /// Why.
-    pub reason: EventReason,
-    /// For people.
-    pub message: String,
+impl EventDraft {
+    pub(super) fn new(reason: EventReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
 }

@@ -1,49 +1,52 @@
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
-
-use super::bank::Asks;
-use super::run::{RunOwner, RunView};
+use super::row::Row;
 use crate::domain::Phase;
+use super::view::{RunOwner, RunView};
+use super::wake::{Wake, after};
 
-/// Runs of a policy that is gone stay this long.
-const ORPHAN_AGE: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How many runs of a check or an audit are kept: succeeded, and others.
-const OWN_LIMITS: (usize, usize) = (1, 3);
+/// Runs of a policy, check or audit that is gone are kept for a week.
+const ORPHAN_SECONDS: i64 = 7 * 86_400;
+/// What a check or an audit keeps: as a policy by default.
+const DEFAULT_LIMITS: (usize, usize) = (1, 3);
 
-/// The finished runs that are beyond the limits of who asked for them. What a person made is never
-/// deleted here: whoever keeps documents in Git would make it again, and it would run again.
-pub(super) fn surplus(asks: &Asks<'_>, runs: &[RunView], now: Timestamp) -> Vec<String> {
-    let mut groups: BTreeMap<&RunOwner, Vec<&RunView>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.phase.finished() && run.owner != RunOwner::Hand) {
-        groups.entry(&run.owner).or_default().push(run);
-    }
-    let mut surplus = Vec::new();
-    for (owner, mut group) in groups {
-        let Some((succeeded, others)) = limits(asks, owner) else {
-            let old = |run: &&&RunView| run.finished.is_none_or(|time| now.duration_since(time) > ORPHAN_AGE);
-            surplus.extend(group.iter().filter(old).map(|run| run.name.clone()));
-            continue;
-        };
-        group.sort_by_key(|run| std::cmp::Reverse(run.finished.unwrap_or(run.created)));
-        let of = |wanted: bool, keep: usize| {
-            group.iter().filter(move |run| (run.phase == Phase::Succeeded) == wanted).skip(keep)
-        };
-        surplus.extend(of(true, succeeded).chain(of(false, others)).map(|run| run.name.clone()));
-    }
-    surplus.sort();
-    surplus
-}
-
-/// How many succeeded runs, and how many others, are kept; none where the owner is gone.
-fn limits(asks: &Asks<'_>, owner: &RunOwner) -> Option<(usize, usize)> {
-    match owner {
-        RunOwner::Policy { policy, .. } => {
-            let policy = asks.policies.iter().find(|known| known.meta.name == *policy)?;
-            Some((policy.successful_runs_history_limit as usize, policy.failed_runs_history_limit as usize))
+/// The ended runs to delete: beyond the limits of their schedule (as many skipped ones are kept as succeeded
+/// ones; failed and unknown ones share a limit), of an owner that is gone, or past their own time to live. What
+/// a person made has only the last.
+pub fn expired(runs: &[RunView], rows: &[Row<'_>], owners: &[(RunOwner, bool)], wake: &mut Wake) -> Vec<String> {
+    let mut expired = Vec::new();
+    let mut by_owner: BTreeMap<&RunOwner, Vec<&RunView>> = BTreeMap::new();
+    for run in runs.iter().filter(|run| run.phase.finished()) {
+        let ended = run.finished.unwrap_or(run.created);
+        let ttl = run.ttl_seconds_after_finished.map(i64::from);
+        if ttl.is_some_and(|ttl| wake.passed(after(ended, ttl))) {
+            expired.push(run.name.clone());
+        } else if run.owner != RunOwner::Hand {
+            by_owner.entry(&run.owner).or_default().push(run);
         }
-        RunOwner::Check { check } => asks.checks.iter().any(|known| known.meta.name == *check).then_some(OWN_LIMITS),
-        RunOwner::Audit { audit } => asks.audits.iter().any(|known| known.meta.name == *audit).then_some(OWN_LIMITS),
-        RunOwner::Hand => None,
     }
+    for (owner, mut ended) in by_owner {
+        let row = rows.iter().find(|row| row.owner() == *owner);
+        let (succeeded, failed) = match row {
+            Some(row) => {
+                (row.policy.successful_runs_history_limit as usize, row.policy.failed_runs_history_limit as usize)
+            }
+            None if owners.iter().any(|(other, _)| other == owner) => DEFAULT_LIMITS,
+            None => {
+                ended.retain(|run| wake.passed(after(run.finished.unwrap_or(run.created), ORPHAN_SECONDS)));
+                expired.extend(ended.iter().map(|run| run.name.clone()));
+                continue;
+            }
+        };
+        ended.sort_by(|a, b| (b.finished, b.created, &b.name).cmp(&(a.finished, a.created, &a.name)));
+        for (phases, limit) in [
+            (&[Phase::Succeeded][..], succeeded),
+            (&[Phase::Skipped][..], succeeded),
+            (&[Phase::Failed, Phase::Unknown][..], failed),
+        ] {
+            let beyond = ended.iter().filter(|run| phases.contains(&run.phase)).skip(limit);
+            expired.extend(beyond.map(|run| run.name.clone()));
+        }
+    }
+    expired
 }

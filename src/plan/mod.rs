@@ -1,8 +1,9 @@
-//! What is to be done, and what is to be said, about a bank: pure planning over the validated resources.
+//! What is to be done, decided over validated resources and what was observed. Pure: `now` is an argument, and
+//! the effects are returned as data, never performed.
 //!
-//! Planning is per bank. It yields runs to make, start, skip, cancel and delete, a status, and the moment
-//! to look again; it never reads a clock, a file or a network. Carrying a plan out and planning again yields
-//! nothing more, and carrying out a part of it and planning again yields the rest.
+//! A front end carries a [`BankPlan`] out in this order: `create`, then `status`, then the rest. A crash after
+//! any single effect, followed by a new plan, ends in the same state: names are deterministic, and what was
+//! created is found again among the observed runs.
 
 mod asked;
 mod audit;
@@ -11,20 +12,22 @@ mod check;
 mod conditions;
 mod event;
 mod history;
+mod measure;
 mod policy;
 mod queue;
 mod reason;
 mod row;
-mod run;
-mod spec;
+mod run_spec;
+mod view;
+mod wake;
 
 pub use audit::{AuditPlan, plan_audit};
-pub use bank::{Asks, BankPlan, Observed, plan_bank};
-pub use check::{CheckPlan, Newest, plan_check};
-pub use conditions::set_condition;
+pub use bank::{BankPlan, PlannedRun, plan_bank};
+pub use check::{CheckPlan, plan_check};
 pub use event::{EventDraft, EventReason};
-pub use policy::plan_policy;
-pub use queue::{Held, HoldReason};
+pub use measure::Measured;
+pub use policy::{SelectedBank, plan_policy};
+pub use queue::HeldReason;
 pub use reason::ConditionReason;
-pub use run::{PlannedRun, RunOwner, RunView};
-pub use spec::run_spec;
+pub use run_spec::{exclusive, run_spec};
+pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunView};

@@ -1,60 +1,94 @@
 use jiff::Timestamp;
 
-use super::conditions::set_condition;
+use super::conditions::{Judged, written};
 use super::reason::ConditionReason;
-use crate::resources::{MaintenancePolicyStatus, MemoryBankStatus, Time, ValidPolicy, WorstBank};
+use super::row::trouble;
+use super::wake::{Wake, second};
+use crate::resources::{MaintenancePolicyStatus, MemoryBankStatus, ScheduleStatus, Time, ValidPolicy, WorstBank};
 
-/// A status lists no more late banks than this.
+/// How many banks a policy's status lists.
 const MAX_WORST: usize = 10;
 
-/// The status of a policy, counted from the statuses of the banks that it selects.
+/// A bank that a policy selects.
+#[derive(Clone, Copy, Debug)]
+pub struct SelectedBank<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its status, as last written.
+    pub status: Option<&'a MemoryBankStatus>,
+}
+
+/// Counts how a policy goes over the banks that it selects. The plan of each bank decides; this only counts.
 pub fn plan_policy(
     policy: &ValidPolicy,
-    before: Option<&MaintenancePolicyStatus>,
-    banks: &[(&str, &MemoryBankStatus)],
+    old: Option<&MaintenancePolicyStatus>,
+    banks: &[SelectedBank<'_>],
     now: Timestamp,
-) -> MaintenancePolicyStatus {
-    let mut status = before.cloned().unwrap_or_default();
-    let name = &policy.meta.name;
-    let rows =
-        |bank: &MemoryBankStatus| bank.schedules.iter().filter(|row| row.policy == *name).cloned().collect::<Vec<_>>();
-    let late: Vec<(&str, &str)> = banks
-        .iter()
-        .filter_map(|(bank, status)| {
-            let condition = status.conditions.iter().find(|c| c.type_ == "OnSchedule" && c.status == "False")?;
-            // The message names the schedule that is late; another policy's is not counted here.
-            condition.message.contains(&format!("{name}/")).then_some((*bank, condition.reason.as_str()))
-        })
-        .collect();
-    status.observed_generation = policy.meta.generation;
-    status.banks = Some(banks.len() as u64);
-    status.on_time = Some((banks.len() - late.len()) as u64);
-    status.worst = late
-        .iter()
-        .take(MAX_WORST)
-        .map(|(bank, reason)| WorstBank {
-            bank: Some((*bank).to_owned()),
-            schedule: None,
-            reason: Some((*reason).to_owned()),
-        })
-        .collect();
-    let slots = banks.iter().flat_map(|(_, bank)| rows(bank)).filter_map(|row| row.next_slot_time);
-    status.next_slot_time = slots.map(|time| time.0).min().map(Time);
-    let token = policy.run_now.as_ref().map(|request| request.token.as_str());
-    let handled = banks.iter().all(|(_, bank)| {
-        let asked = |schedule: &str| {
-            policy.run_now.as_ref().is_some_and(|r| r.schedule.as_deref().is_none_or(|only| only == schedule))
-        };
-        rows(bank).iter().filter(|row| asked(&row.schedule)).all(|row| row.last_run_now_token.as_deref() == token)
-    });
-    if token.is_some() && handled {
-        status.last_run_now_token = token.map(str::to_owned);
+) -> (MaintenancePolicyStatus, Option<Timestamp>) {
+    let now = second(now);
+    let mut wake = Wake::new(now);
+    let mut troubles: Vec<(ConditionReason, &str, &str)> = Vec::new();
+    let mut on_time = 0;
+    let mut next: Option<Timestamp> = None;
+    for bank in banks {
+        let rows = rows(policy, bank);
+        let before = troubles.len();
+        for schedule in &policy.schedules {
+            let row = rows.iter().find(|row| row.schedule == schedule.name);
+            let trouble = match row {
+                Some(row) => trouble(row, schedule.active_deadline_seconds, &mut wake).map(|(reason, _)| reason),
+                None => Some(ConditionReason::NotRun),
+            };
+            troubles.extend(trouble.map(|reason| (reason, bank.name, schedule.name.as_str())));
+            let slot = row.and_then(|row| row.next_slot_time.as_ref()).map(|time| time.0);
+            next = [next, slot].into_iter().flatten().min();
+        }
+        on_time += u64::from(troubles.len() == before);
     }
-    let state = if banks.is_empty() {
-        ("Unknown", ConditionReason::NoBankSelected, "no bank has the labels that bankSelector asks for")
+    const ORDER: [ConditionReason; 3] =
+        [ConditionReason::SlotMissed, ConditionReason::Overdue, ConditionReason::RunsFailing];
+    troubles.sort_by_key(|(reason, bank, schedule)| {
+        (ORDER.iter().position(|r| r == reason).unwrap_or(ORDER.len()), *bank, *schedule)
+    });
+    let worst = troubles.into_iter().take(MAX_WORST).map(|(reason, bank, schedule)| WorstBank {
+        bank: Some(bank.to_owned()),
+        schedule: Some(schedule.to_owned()),
+        reason: Some(reason.name().to_owned()),
+    });
+    let ready = if banks.is_empty() {
+        Judged::unknown(ConditionReason::NoBankSelected, "spec.bankSelector selects no bank: label one")
     } else {
-        ("True", ConditionReason::AsExpected, "the policy is planned")
+        Judged::good(format!("selects {} banks", banks.len()))
     };
-    set_condition(&mut status.conditions, "Ready", state, policy.meta.generation, now);
-    status
+    let conditions = old.map_or(&[][..], |old| &old.conditions);
+    let status = MaintenancePolicyStatus {
+        observed_generation: policy.meta.generation,
+        conditions: vec![written("Ready", ready, conditions, policy.meta.generation, now)],
+        banks: Some(banks.len() as u64),
+        on_time: Some(on_time),
+        worst: worst.collect(),
+        next_slot_time: next.map(Time),
+        last_run_now_token: echo(policy, old, banks),
+    };
+    (status, wake.next())
+}
+
+fn rows<'a>(policy: &ValidPolicy, bank: &SelectedBank<'a>) -> Vec<&'a ScheduleStatus> {
+    let all = bank.status.map_or(&[][..], |status| &status.schedules);
+    all.iter().filter(|row| row.policy == policy.meta.name).collect()
+}
+
+/// The request to run now, once every bank has it; before that the one that was echoed last.
+fn echo(policy: &ValidPolicy, old: Option<&MaintenancePolicyStatus>, banks: &[SelectedBank<'_>]) -> Option<String> {
+    let before = || old.and_then(|old| old.last_run_now_token.clone());
+    let Some(request) = &policy.run_now else { return before() };
+    let meant = |name: &str| request.schedule.as_deref().is_none_or(|only| only == name);
+    let has = |bank: &SelectedBank<'_>| {
+        let rows = rows(policy, bank);
+        policy.schedules.iter().filter(|schedule| meant(&schedule.name)).all(|schedule| {
+            let row = rows.iter().find(|row| row.schedule == schedule.name);
+            row.is_some_and(|row| row.last_run_now_token.as_deref() == Some(&request.token))
+        })
+    };
+    if !banks.is_empty() && banks.iter().all(has) { Some(request.to_string()) } else { before() }
 }

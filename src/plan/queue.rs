@@ -1,140 +1,189 @@
 use jiff::Timestamp;
 
-use super::bank::Asks;
-use super::run::{RunOwner, RunView};
+use super::bank::BankPlan;
+use super::conditions::Judged;
+use super::event::{EventDraft, EventReason};
+use super::row::{Row, requested};
+use super::view::{RunOwner, RunView};
+use super::wake::Wake;
 use crate::domain::{Phase, Reason};
-use crate::engine::schedule::{admits, next_admission};
-use crate::resources::{Condition, Hold, ValidPolicy};
+use crate::engine::schedule::{ConcurrencyPolicy, admits, next_admission};
+use crate::resources::{ConditionName, ValidBank};
 
-/// Why a run waits though its slot has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HoldReason {
-    /// Outside the windows of its policy, or on a blackout day.
-    Window,
-    /// A condition that its policy names.
-    Condition,
-    /// Another run has the bank.
-    Lock,
-    /// The bank is suspended.
+/// Why a run waits: a closed set, used in status and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // docs/scheduling.md explains each.
+pub enum HeldReason {
     Suspended,
+    OutsideWindow,
+    Condition,
+    EarlierRun,
+    Locked,
 }
 
-impl HoldReason {
-    /// The form in metrics and messages.
+impl HeldReason {
+    /// The form in documents and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Window => "Window",
-            Self::Condition => "Condition",
-            Self::Lock => "Lock",
             Self::Suspended => "Suspended",
+            Self::OutsideWindow => "OutsideWindow",
+            Self::Condition => "Condition",
+            Self::EarlierRun => "EarlierRun",
+            Self::Locked => "Locked",
         }
     }
 }
 
-/// A run that waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Its name.
-    pub run: String,
-    /// Why.
-    pub reason: HoldReason,
-    /// For people.
-    pub message: String,
+/// What the queue of one bank goes by.
+pub struct Queue<'a> {
+    pub bank: &'a ValidBank,
+    pub rows: &'a [Row<'a>],
+    /// Owners that exist beside the rows: checks and audits.
+    pub owners: &'a [(RunOwner, bool)],
+    pub judged: &'a [(ConditionName, Judged)],
+    pub now: Timestamp,
 }
 
-/// Which waiting runs may start.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub start: Vec<String>,
-    pub held: Vec<Held>,
-    pub skip: Vec<(String, Reason, String)>,
-    pub next: Option<Timestamp>,
+/// Who holds the bank.
+#[derive(Default)]
+struct Lock {
+    shared: Option<String>,
+    exclusive: Option<String>,
 }
 
-/// Goes through the waiting runs in the order of their slots. A bank is locked exclusively by runs that
-/// write or need stillness, else shared; nobody overtakes a run that waits for the lock.
-pub(super) fn queue(
-    asks: &Asks<'_>,
-    suspended: bool,
-    conditions: &[Condition],
-    runs: &[RunView],
-    now: Timestamp,
-) -> Queue {
-    let mut queue = Queue::default();
-    let mut shared = runs.iter().any(|run| run.phase == Phase::Running && !run.exclusive);
-    let mut exclusive = runs.iter().any(|run| run.phase == Phase::Running && run.exclusive);
-    let mut waits_for_lock = false;
-    let mut waiting: Vec<&RunView> = runs.iter().filter(|run| run.phase.waiting()).collect();
-    waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.name.clone()));
-    for run in waiting {
-        if let Some(owner) = gone(asks, &run.owner) {
-            queue.skip.push((run.name.clone(), Reason::PolicyDeleted, format!("{owner} is gone")));
-            continue;
+impl Lock {
+    fn take(&mut self, run: &RunView) {
+        let side = if run.exclusive { &mut self.exclusive } else { &mut self.shared };
+        side.get_or_insert_with(|| run.name.clone());
+    }
+
+    /// Who is in the way of a run.
+    fn against(&self, run: &RunView) -> Option<&str> {
+        let shared = if run.exclusive { self.shared.as_deref() } else { None };
+        self.exclusive.as_deref().or(shared)
+    }
+}
+
+impl Queue<'_> {
+    /// Decides of every run that waits: skipped, started, or held and why. Slot order; who waits for the lock
+    /// alone keeps later ones from overtaking it, who waits for anything else does not.
+    pub fn decide(&self, runs: &[RunView], plan: &mut BankPlan, wake: &mut Wake) {
+        let running: Vec<_> = runs.iter().filter(|run| run.phase == Phase::Running).collect();
+        let mut lock = Lock::default();
+        running.iter().for_each(|run| lock.take(run));
+        self.replace(runs, &running, plan);
+        let mut waiting: Vec<_> = runs.iter().filter(|run| run.phase.waiting()).collect();
+        waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.created, &run.name));
+        let mut started: Vec<&RunView> = Vec::new();
+        for run in &waiting {
+            if let Some((reason, message)) = self.skip(run, &waiting, plan) {
+                plan.skip.push((run.name.clone(), reason, message));
+                continue;
+            }
+            let busy = running.iter().chain(&started).find(|other| other.owner == run.owner);
+            let held = self.gate(run, busy.copied(), wake).or_else(|| {
+                let other = lock.against(run)?;
+                Some((
+                    HeldReason::Locked,
+                    format!("waits until {other} has ended, for one of both needs the bank alone"),
+                ))
+            });
+            match held {
+                None => {
+                    plan.start.push(run.name.clone());
+                    started.push(run);
+                    lock.take(run);
+                }
+                Some((reason, message)) => {
+                    if reason == HeldReason::Locked {
+                        lock.take(run);
+                    }
+                    let known = run.phase == Phase::Held && run.reason == reason.name() && run.message == message;
+                    if !known {
+                        plan.held.push((run.name.clone(), reason, message));
+                    }
+                }
+            }
         }
-        if suspended {
-            queue.hold(run, HoldReason::Suspended, "the bank is suspended".to_owned());
-            continue;
+    }
+
+    fn row(&self, owner: &RunOwner) -> Option<&Row<'_>> {
+        self.rows.iter().find(|row| row.owner() == *owner)
+    }
+
+    /// Cancels running runs whose place a newer slot takes.
+    fn replace(&self, runs: &[RunView], running: &[&RunView], plan: &mut BankPlan) {
+        for run in running {
+            let Some(row) = self.row(&run.owner) else { continue };
+            let newer = runs.iter().find(|r| r.owner == run.owner && r.phase.waiting() && r.slot > run.slot);
+            if newer.is_some() && row.schedule.concurrency == ConcurrencyPolicy::Replace {
+                plan.cancel.push(run.name.clone());
+            }
         }
-        if let Some(policy) = policy_of(asks, run) {
-            if run.slot.is_some() && !admits(&policy.windows, &policy.blackouts, &policy.time_zone, now) {
-                let opening = next_admission(&policy.windows, &policy.blackouts, &policy.time_zone, now);
-                queue.next = [queue.next, opening].into_iter().flatten().min();
-                let until =
-                    opening.map_or_else(|| "no opening in two years".to_owned(), |time| format!("opens {time}"));
-                queue.hold(
-                    run,
-                    HoldReason::Window,
-                    format!("outside the windows of policy {}: {until}", policy.meta.name),
+    }
+
+    /// A run that nobody asks for any more, or whose next slot has come.
+    fn skip(&self, run: &RunView, waiting: &[&RunView], plan: &mut BankPlan) -> Option<(Reason, String)> {
+        match &run.owner {
+            RunOwner::Hand => return None,
+            RunOwner::Policy { policy, schedule } if self.row(&run.owner).is_none() => {
+                let message = format!("the schedule {policy}/{schedule} does not apply to this bank any more");
+                return Some((Reason::PolicyDeleted, message));
+            }
+            RunOwner::Check(name) | RunOwner::Audit(name)
+                if self.owners.iter().all(|(other, _)| *other != run.owner) =>
+            {
+                return Some((Reason::PolicyDeleted, format!("{name}, which asked for this run, was deleted")));
+            }
+            _ => {}
+        }
+        // Somebody asked for it, now: no slot replaces it.
+        let asked_for = requested(run, &self.bank.meta.name);
+        let newer =
+            waiting.iter().find(|other| other.owner == run.owner && other.slot > run.slot && other.slot.is_some());
+        let newer = newer.filter(|_| !asked_for)?;
+        let message = format!("the next slot came before it could start: {}", newer.name);
+        plan.events.push(EventDraft::new(EventReason::RunSuperseded, format!("{}: {message}", run.name)));
+        Some((Reason::Superseded, message))
+    }
+
+    /// What keeps a run from starting, apart from the lock.
+    fn gate(&self, run: &RunView, busy: Option<&RunView>, wake: &mut Wake) -> Option<(HeldReason, String)> {
+        if self.bank.suspend {
+            return Some((HeldReason::Suspended, "the bank is suspended".to_owned()));
+        }
+        if self.owners.iter().any(|(owner, suspended)| *suspended && *owner == run.owner) {
+            return Some((HeldReason::Suspended, "what asked for this run is suspended".to_owned()));
+        }
+        let row = self.row(&run.owner);
+        if let Some(row) = row {
+            let policy = row.policy;
+            if policy.suspend {
+                return Some((HeldReason::Suspended, format!("the policy {} is suspended", policy.meta.name)));
+            }
+            let open = admits(&policy.windows, &policy.blackouts, &policy.time_zone, self.now);
+            if !open && !requested(run, &self.bank.meta.name) {
+                let next = next_admission(&policy.windows, &policy.blackouts, &policy.time_zone, self.now);
+                wake.at(next);
+                let when = next.map_or_else(
+                    || "none opens within two years".to_owned(),
+                    |next| format!("the next opens at {next}"),
                 );
-                continue;
+                return Some((
+                    HeldReason::OutsideWindow,
+                    format!("outside the windows of {}: {when}", policy.meta.name),
+                ));
             }
-            if let Some(hold) = policy.hold_while.iter().find(|hold| holds(hold, conditions)) {
-                let message = format!("{} is {}", hold.condition.name(), hold.status.name());
-                queue.hold(run, HoldReason::Condition, message);
-                continue;
+            let blocks = |name, status: &str| {
+                self.judged.iter().any(|(other, judged)| *other == name && judged.status.name() == status)
+            };
+            if let Some(hold) = policy.hold_while.iter().find(|hold| blocks(hold.condition, hold.status.name())) {
+                let (name, status) = (hold.condition.name(), hold.status.name());
+                return Some((HeldReason::Condition, format!("held by {}: {name} is {status}", policy.meta.name)));
             }
         }
-        if waits_for_lock || exclusive || (run.exclusive && shared) {
-            waits_for_lock = true;
-            queue.hold(run, HoldReason::Lock, "another run has the bank".to_owned());
-            continue;
-        }
-        exclusive |= run.exclusive;
-        shared |= !run.exclusive;
-        queue.start.push(run.name.clone());
+        let alone = row.is_none_or(|row| row.schedule.concurrency != ConcurrencyPolicy::Allow);
+        let busy = busy.filter(|_| alone && run.owner != RunOwner::Hand)?;
+        Some((HeldReason::EarlierRun, format!("waits until {} has ended", busy.name)))
     }
-    queue
-}
-
-impl Queue {
-    fn hold(&mut self, run: &RunView, reason: HoldReason, message: String) {
-        self.held.push(Held { run: run.name.clone(), reason, message });
-    }
-}
-
-fn policy_of<'a>(asks: &Asks<'a>, run: &RunView) -> Option<&'a ValidPolicy> {
-    let RunOwner::Policy { policy, .. } = &run.owner else { return None };
-    asks.policies.iter().copied().find(|known| known.meta.name == *policy)
-}
-
-/// The owner that is no longer there, for people.
-fn gone(asks: &Asks<'_>, owner: &RunOwner) -> Option<String> {
-    match owner {
-        RunOwner::Policy { policy, schedule } => {
-            let known = asks.policies.iter().find(|known| known.meta.name == *policy);
-            let there = known.is_some_and(|known| known.schedules.iter().any(|s| s.name == *schedule));
-            (!there).then(|| format!("schedule {schedule} of policy {policy}"))
-        }
-        RunOwner::Check { check } => {
-            (!asks.checks.iter().any(|known| known.meta.name == *check)).then(|| format!("check {check}"))
-        }
-        RunOwner::Audit { audit } => {
-            (!asks.audits.iter().any(|known| known.meta.name == *audit)).then(|| format!("audit {audit}"))
-        }
-        RunOwner::Hand => None,
-    }
-}
-
-fn holds(hold: &Hold, conditions: &[Condition]) -> bool {
-    conditions.iter().any(|c| c.type_ == hold.condition.name() && c.status == hold.status.name())
 }

@@ -1,40 +1,54 @@
-/// Why a condition is as it is: a closed set, the reasons of the table in docs/scheduling.md.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+/// Why a condition has its status: a closed set, which documents, alerts and metrics share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // docs/scheduling.md tells the rule of each.
 pub enum ConditionReason {
+    // True
     AsExpected,
+    // Unknown, of any condition
     Suspended,
     NotConfigured,
+    // Reachable
     NotSampled,
+    // Intact, Consistent
     ChecksumMismatch,
     FileCorruption,
     DatabaseCorrupt,
+    VectorsCorrupt,
     DataInconsistency,
+    Inconsistent,
     NotChecked,
     CheckStale,
     CheckIncomplete,
-    Inconsistent,
+    // Secure
     FindingsAboveThreshold,
     LeakFound,
     UnauthorizedAccess,
     Vulnerable,
     NotAudited,
     AuditStale,
+    // BackedUp
     NotVerified,
+    // OnSchedule
     SlotMissed,
     Overdue,
     RunsFailing,
     TooManySchedules,
     NoPolicy,
     Held,
+    // Stable
     Learning,
-    NotMeasured,
+    // Policies, checks and audits
     NoBankSelected,
-    RunFailed,
+    BankNotFound,
+    NotRun,
+    RunPlanned,
+    NotMeasured,
+    TaskFailed,
+    Damaged,
 }
 
 impl ConditionReason {
-    /// The form in conditions and metrics.
+    /// The form in documents.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AsExpected => "AsExpected",
@@ -44,11 +58,12 @@ impl ConditionReason {
             Self::ChecksumMismatch => "ChecksumMismatch",
             Self::FileCorruption => "FileCorruption",
             Self::DatabaseCorrupt => "DatabaseCorrupt",
+            Self::VectorsCorrupt => "VectorsCorrupt",
             Self::DataInconsistency => "DataInconsistency",
+            Self::Inconsistent => "Inconsistent",
             Self::NotChecked => "NotChecked",
             Self::CheckStale => "CheckStale",
             Self::CheckIncomplete => "CheckIncomplete",
-            Self::Inconsistent => "Inconsistent",
             Self::FindingsAboveThreshold => "FindingsAboveThreshold",
             Self::LeakFound => "LeakFound",
             Self::UnauthorizedAccess => "UnauthorizedAccess",
@@ -63,9 +78,13 @@ impl ConditionReason {
             Self::NoPolicy => "NoPolicy",
             Self::Held => "Held",
             Self::Learning => "Learning",
-            Self::NotMeasured => "NotMeasured",
             Self::NoBankSelected => "NoBankSelected",
-            Self::RunFailed => "RunFailed",
+            Self::BankNotFound => "BankNotFound",
+            Self::NotRun => "NotRun",
+            Self::RunPlanned => "RunPlanned",
+            Self::NotMeasured => "NotMeasured",
+            Self::TaskFailed => "TaskFailed",
+            Self::Damaged => "Damaged",
         }
     }
 }

@@ -98,6 +98,9 @@ pub struct ScheduleStatus {
     /// How many slots were missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_runs: Option<u64>,
+    /// The newest slot that was missed; gone once the run of a later slot has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_missed_slot_time: Option<Time>,
     /// How many runs failed since one succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_failures: Option<u32>,

@@ -76,20 +76,14 @@ async fn measurements(tx: &mut Tx, namespace: &str, bank: &str) -> Result<Vec<Me
 }
 
 async fn corruption(tx: &mut Tx, namespace: &str, bank: &str) -> Result<CorruptionSummary, StoreError> {
-    // The two sums say what `CorruptionEvent::breaks` says of one event.
-    let sql = "SELECT COUNT(*) AS open, \
-               COUNT(CASE WHEN severity <> 'LOW' AND COALESCE(invariant, 'I14') = 'I14' THEN 1 END) AS intact, \
-               COUNT(CASE WHEN severity <> 'LOW' AND COALESCE(invariant, 'I14') <> 'I14' THEN 1 END) AS consistent \
-               FROM corruption_events WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL";
-    let counts = tx.row(sql, args![namespace, bank]).await?;
-    let count = |column| counts.as_ref().map_or(Ok(0), |row| row.count(column));
+    let sql = "SELECT COUNT(*) AS open FROM corruption_events \
+               WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL";
+    let open = tx.row(sql, args![namespace, bank]).await?.map_or(Ok(0), |row| row.count("open"))?;
     let sql = "SELECT MAX(detected_timestamp) AS newest FROM corruption_events WHERE namespace = $1 AND bank = $2";
     let newest = tx.row(sql, args![namespace, bank]).await?;
     let top = tx.rows(OPEN_CORRUPTION, args![namespace, bank, BankFacts::TOP as u64]).await?;
     Ok(CorruptionSummary {
-        open: count("open")?,
-        against_intact: count("intact")?,
-        against_consistent: count("consistent")?,
+        open,
         last_detected: newest.map_or(Ok(None), |row| row.maybe_time("newest"))?,
         top: top.iter().map(records::corruption).collect::<Result<_, _>>()?,
     })

@@ -2,14 +2,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Unit};
 use thiserror::Error;
 
 /// The expected interval looks this far ahead.
 const HORIZON_SECONDS: i64 = 366 * 86_400;
-/// And over no more slots than these: a cron that is due every minute shows its longest gap in a week.
-const HORIZON_SLOTS: usize = 12_000;
+/// A cron with no more slots than these (twice a day over a year) is walked slot by slot.
+const SPARSE_SLOTS: usize = 800;
+/// The slots of two days of a cron that is due every minute, and one.
+const TWO_DAYS_SLOTS: usize = 2_881;
+/// More clock changes than any zone has in a year.
+const CLOCK_CHANGES: usize = 8;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Why a text is no schedule.
@@ -43,7 +47,8 @@ pub enum CronError {
     },
 }
 
-/// A cron expression read in a time zone.
+/// A cron expression read in a time zone. The zones are those compiled in, so that the same text has the
+/// same slots on every machine.
 #[derive(Clone, Debug)]
 pub struct CronSchedule {
     cron: Cron,
@@ -63,7 +68,8 @@ impl CronSchedule {
         if text.contains("TZ=") {
             return Err(CronError::ZoneInside);
         }
-        let zone = TimeZone::get(time_zone).map_err(|_| CronError::Zone { found: shown(time_zone) })?;
+        let zone =
+            TimeZoneDatabase::bundled().get(time_zone).map_err(|_| CronError::Zone { found: shown(time_zone) })?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let parsed =
             parser.parse(text).map_err(|error| CronError::Expression { found: shown(text), why: error.to_string() })?;
@@ -112,8 +118,8 @@ impl CronSchedule {
         minute(found.timestamp())
     }
 
-    /// The longest gap between two slots of the 366 days after `now`, in seconds; looked at over at most
-    /// [`HORIZON_SLOTS`] slots. Where the next slot is farther away, the gap around `now`.
+    /// The longest gap between two slots of the 366 days after `now`, in seconds. Where the next slot is
+    /// farther away, the gap around `now`.
     pub fn expected_interval_seconds(&self, now: Timestamp) -> u64 {
         let today = now.as_second().div_euclid(DAY_SECONDS);
         let mut memo = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,23 +133,43 @@ impl CronSchedule {
         }
     }
 
+    /// A sparse cron is walked. Of a dense one, a gap of a day or more lies around some midnight (UTC); where
+    /// there is none it is due on every day, and days differ only by clock changes: walk today, and around those.
     fn longest_gap(&self, from: i64) -> u64 {
-        let Ok(start) = Timestamp::from_second(from) else { return 0 };
-        let mut previous = self.at_or_before(start);
-        let mut moment = start;
-        let mut longest = 0;
-        for _ in 0..HORIZON_SLOTS {
-            let Some(slot) = self.next_after(moment) else { break };
-            if let Some(previous) = previous {
-                longest = longest.max(slot.as_second() - previous.as_second());
+        let end = from + HORIZON_SECONDS;
+        let (mut longest, complete) = self.walk(from, end, SPARSE_SLOTS);
+        if !complete {
+            let midnights = (from..=end).step_by(86_400);
+            longest = midnights.map(|midnight| self.walk(midnight, midnight, 1).0).fold(longest, i64::max);
+            if longest < DAY_SECONDS {
+                longest = longest.max(self.walk(from, from + 2 * DAY_SECONDS, TWO_DAYS_SLOTS).0);
+                let changes = Timestamp::from_second(from).into_iter().flat_map(|from| self.zone.following(from));
+                let changes: Vec<_> =
+                    changes.map(|change| change.timestamp().as_second()).take(CLOCK_CHANGES).collect();
+                for change in changes.into_iter().filter(|change| *change <= end) {
+                    longest = longest.max(self.walk(change - DAY_SECONDS, change + DAY_SECONDS, TWO_DAYS_SLOTS).0);
+                }
             }
-            if slot.as_second() - from > HORIZON_SECONDS {
-                break;
+        }
+        u64::try_from(longest).unwrap_or_default()
+    }
+
+    /// The longest gap, in seconds, from the one around `from` to the one around `end`, and whether `slots`
+    /// were enough to get there.
+    fn walk(&self, from: i64, end: i64, slots: usize) -> (i64, bool) {
+        let Ok(mut moment) = Timestamp::from_second(from) else { return (0, true) };
+        let mut previous = self.at_or_before(moment);
+        let mut longest = 0;
+        for _ in 0..slots {
+            let Some(slot) = self.next_after(moment) else { return (longest, true) };
+            longest = previous.map_or(longest, |p| longest.max(slot.as_second() - p.as_second()));
+            if slot.as_second() > end {
+                return (longest, true);
             }
             previous = Some(slot);
             moment = slot;
         }
-        u64::try_from(longest).unwrap_or_default()
+        (longest, false)
     }
 }
 
@@ -208,6 +234,11 @@ mod tests {
         assert_eq!(interval("0 6 * * *", "Europe/Berlin"), 90_000, "the day on which the clock goes back");
         assert_eq!(interval("0 1 1 * *", "UTC"), 31 * 86_400);
         assert_eq!(interval("0 9 * * 1-5", "UTC"), 3 * 86_400);
+        assert_eq!(interval("*/5 9-17 * * 1-5", "UTC"), 3 * 86_400 - 8 * 3_600 - 55 * 60, "dense, but not at weekends");
+        assert_eq!(interval("* * * 1 *", "UTC"), 334 * 86_400 + 60, "dense in January alone");
+        assert_eq!(interval("0 */2 * * *", "UTC"), 7_200);
+        assert_eq!(interval("*/10 4-6 * * *", "Europe/Berlin"), 22 * 3_600 + 600, "a night of 25 hours");
+        assert_eq!(interval("* * * * *", "America/New_York"), 60);
         assert_eq!(interval("0 0 29 2 *", "UTC"), 1461 * 86_400, "farther away than a year");
     }
 

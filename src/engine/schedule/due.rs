@@ -11,7 +11,8 @@ pub const MAX_MISSED: u64 = 10_000;
 pub struct Rule<'a> {
     /// When it is due.
     pub cron: &'a CronSchedule,
-    /// How many seconds after its slot a run may still be made; a fifth of the expected interval unless set.
+    /// How many seconds after its slot a run may still be made; unless set a fifth of the expected interval,
+    /// and the offset of this bank on top.
     pub starting_deadline_seconds: Option<u32>,
     /// How many seconds after its slot this bank runs, so that not all banks run at once.
     pub offset_seconds: u32,
@@ -52,10 +53,9 @@ pub fn due(rule: Rule<'_>, since: Since, now: Timestamp) -> Due {
     if newest < since.since || since.handled.is_some_and(|handled| newest <= handled) {
         return idle(since.handled);
     }
-    let deadline = rule
-        .starting_deadline_seconds
-        .map_or_else(|| i64::try_from(rule.cron.expected_interval_seconds(now) / 5).unwrap_or(i64::MAX), i64::from);
-    let in_time = now.as_second() - newest.as_second() <= deadline.max(i64::from(rule.offset_seconds) + 60);
+    let by_default = || (rule.cron.expected_interval_seconds(now) / 5).saturating_add(u64::from(rule.offset_seconds));
+    let deadline = rule.starting_deadline_seconds.map_or_else(by_default, u64::from);
+    let in_time = u64::try_from(now.as_second() - newest.as_second()).is_ok_and(|late| late <= deadline);
     let older = slots_between(rule.cron, since, newest);
     Due {
         run: in_time.then_some(newest),

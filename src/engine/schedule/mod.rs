@@ -9,8 +9,8 @@ mod run_now;
 mod window;
 
 pub use cron::{CronError, CronSchedule};
-pub use due::{Due, Rule, Since, due, spread_offset};
-pub use name::run_name;
+pub use due::{Due, MAX_MISSED, Rule, Since, due, spread_offset};
+pub use name::{request_name, run_name};
 pub use run_now::asked;
 pub use window::{Blackout, Window, admits, next_admission};
 

@@ -1,5 +1,5 @@
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
 
 /// How many days ahead the next opening is looked for.
@@ -27,14 +27,20 @@ pub struct Blackout {
 }
 
 impl Window {
+    /// The day on which it started, where a local time lies in it.
+    pub fn start_day(&self, at: DateTime) -> Option<Date> {
+        let (today, time) = (at.date(), at.time());
+        let overnight = self.end <= self.start;
+        let on = |day: Date| self.days.contains(&day.weekday());
+        if on(today) && self.start <= time && (overnight || time < self.end) {
+            return Some(today);
+        }
+        today.yesterday().ok().filter(|yesterday| overnight && time < self.end && on(*yesterday))
+    }
+
     /// Whether a local time lies in it.
     pub fn contains(&self, at: DateTime) -> bool {
-        let (day, time) = (at.date().weekday(), at.time());
-        if self.start < self.end {
-            self.days.contains(&day) && self.start <= time && time < self.end
-        } else {
-            (self.days.contains(&day) && self.start <= time) || (self.days.contains(&day.previous()) && time < self.end)
-        }
+        self.start_day(at).is_some()
     }
 }
 
@@ -45,11 +51,16 @@ impl Blackout {
     }
 }
 
-/// Whether runs may start at a moment: inside a window, where there are any, and on no blackout day.
+/// Whether runs may start at a moment: inside a window, where there are any, and on no blackout day. A window
+/// over midnight is of the day on which it starts: a blackout of that day closes all of it, one of the next day
+/// none of it.
 pub fn admits(windows: &[Window], blackouts: &[Blackout], zone: &TimeZone, moment: Timestamp) -> bool {
     let local = zone.to_datetime(moment);
-    let open = windows.is_empty() || windows.iter().any(|window| window.contains(local));
-    open && !blackouts.iter().any(|blackout| blackout.contains(local.date()))
+    let free = |day: Date| !blackouts.iter().any(|blackout| blackout.contains(day));
+    if windows.is_empty() {
+        return free(local.date());
+    }
+    windows.iter().filter_map(|window| window.start_day(local)).any(free)
 }
 
 /// The first moment from `now` on at which runs may start; none within about two years.
@@ -66,7 +77,7 @@ pub fn next_admission(
     for _ in 0..SEARCH_DAYS {
         let starts = windows.iter().map(|window| window.start).chain([Time::midnight()]);
         let first = starts
-            .filter_map(|time| Some(day.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp()))
+            .filter_map(|time| first_moment(zone, day.to_datetime(time)))
             .filter(|moment| *moment > now && admits(windows, blackouts, zone, *moment))
             .min();
         if first.is_some() {
@@ -75,6 +86,16 @@ pub fn next_admission(
         day = day.checked_add(1.day()).ok()?;
     }
     None
+}
+
+/// The first moment at which clocks show a local time, or a later one where they skip it.
+fn first_moment(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
+    let found = zone.to_ambiguous_timestamp(local);
+    if let AmbiguousOffset::Gap { .. } = found.offset() {
+        let after = found.later().ok()?;
+        return zone.preceding(after).next().map(|change| change.timestamp());
+    }
+    found.earlier().ok()
 }
 
 #[cfg(test)]
@@ -113,8 +134,17 @@ mod tests {
         let next = |now: &str| next_admission(&windows, &blackout, &zone, now.parse().unwrap()).unwrap().to_string();
         assert_eq!(next("2026-11-24T12:00:00Z"), "2026-11-27T21:00:00Z");
         assert_eq!(next("2026-11-27T23:00:00Z"), "2026-11-27T23:00:00Z");
-        // Friday the 25th is blacked out, and so is its night into the 26th.
+        // Friday the 25th is blacked out, and so all of its night.
         assert_eq!(next("2026-12-24T12:00:00Z"), "2027-01-01T21:00:00Z");
+        let eve = [Blackout { from: "2026-12-26".parse().unwrap(), to: "2026-12-26".parse().unwrap() }];
+        let night = "2026-12-26T01:00:00Z".parse().unwrap();
+        assert!(admits(&windows, &eve, &zone, night), "the night belongs to Friday");
+        let friday = [Blackout { from: "2026-12-25".parse().unwrap(), to: "2026-12-25".parse().unwrap() }];
+        assert!(!admits(&windows, &friday, &zone, night));
+        // Berlin's clocks skip 02:00 to 03:00 on that Sunday: a window from 02:30 opens at 03:00.
+        let gap = [window(&[Weekday::Sunday], "02:30", "05:00")];
+        let sunday = "2026-03-28T23:30:00Z".parse().unwrap();
+        assert_eq!(next_admission(&gap, &[], &zone, sunday).unwrap().to_string(), "2026-03-29T01:00:00Z");
         let days = [Blackout { from: "2026-12-24".parse().unwrap(), to: "2026-12-24".parse().unwrap() }];
         assert_eq!(
             next_admission(&[], &days, &zone, "2026-12-24T12:00:00Z".parse().unwrap()).unwrap().to_string(),

@@ -1,0 +1,72 @@
+use crate::domain::{AuditScope, Bank, IntegrityScope, RunSpec, SqlDatabase, Task, Work};
+
+/// The work order of one run: the same documents give the same one, byte for byte. Scopes that a task leaves
+/// open become all that the bank declares.
+pub fn run_spec(namespace: &str, run: &str, bank: &Bank, tasks: &[Task], active_deadline_seconds: u32) -> RunSpec {
+    let filled = |task: &Task| Task { work: fill(&task.work, bank), ..task.clone() };
+    RunSpec {
+        namespace: namespace.to_owned(),
+        run: run.to_owned(),
+        bank: bank.clone(),
+        tasks: tasks.iter().map(filled).collect(),
+        active_deadline_seconds,
+    }
+}
+
+/// Whether a run of such tasks must have its bank alone.
+pub fn exclusive(tasks: &[Task]) -> bool {
+    tasks.iter().any(|task| task.work.kind().exclusive())
+}
+
+fn fill(work: &Work, bank: &Bank) -> Work {
+    match work {
+        Work::IntegrityCheck { level, scopes, share_percent } => Work::IntegrityCheck {
+            level: *level,
+            scopes: integrity_scopes(scopes, bank),
+            share_percent: *share_percent,
+        },
+        Work::SecurityAudit { scopes } => Work::SecurityAudit { scopes: audit_scopes(scopes, bank) },
+        other => other.clone(),
+    }
+}
+
+/// What a check looks at: what it names, else all that the bank declares. Of a bank that declares nothing of it
+/// (an API alone) the database, so that the run says what is missing.
+pub(super) fn integrity_scopes(named: &[IntegrityScope], bank: &Bank) -> Vec<IntegrityScope> {
+    if !named.is_empty() {
+        return unique(named);
+    }
+    let declares = |scope: &IntegrityScope| match scope {
+        IntegrityScope::Database => bank.database.is_some() || bank.history.is_some(),
+        IntegrityScope::VectorStore | IntegrityScope::Consistency => bank.vector_store.is_some(),
+        IntegrityScope::Files => !bank.files.is_empty(),
+        IntegrityScope::Backups => !bank.backups.is_empty(),
+    };
+    let declared: Vec<_> = IntegrityScope::ALL.into_iter().filter(declares).collect();
+    if declared.is_empty() { vec![IntegrityScope::Database] } else { declared }
+}
+
+/// What an audit looks at: what it names, else leaks, and erasure where there is a database.
+pub(super) fn audit_scopes(named: &[AuditScope], bank: &Bank) -> Vec<AuditScope> {
+    if !named.is_empty() {
+        return unique(named);
+    }
+    let mut scopes = vec![AuditScope::Leaks];
+    scopes.extend(bank.database.is_some().then_some(AuditScope::Erasure));
+    scopes
+}
+
+fn unique<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
+    let mut unique = Vec::with_capacity(named.len());
+    for scope in named {
+        if !unique.contains(scope) {
+            unique.push(*scope);
+        }
+    }
+    unique
+}
+
+/// Whether a part of the bank answers over the network, and so has to be sampled.
+pub(super) fn answers_over_network(bank: &Bank) -> bool {
+    bank.has_api || bank.vector_store.is_some() || bank.database == Some(SqlDatabase::Postgres)
+}

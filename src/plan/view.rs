@@ -1,0 +1,104 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{BankFacts, Phase};
+use crate::resources::{
+    IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy, ValidRun,
+};
+
+/// All that asks for work on one bank.
+#[derive(Clone, Debug, Default)]
+pub struct Asks<'a> {
+    /// The policies that select it.
+    pub policies: Vec<PolicyAsk<'a>>,
+    /// Its checks.
+    pub checks: Vec<CheckAsk<'a>>,
+    /// Its audits.
+    pub audits: Vec<AuditAsk<'a>>,
+    /// Runs of it that were made by hand.
+    pub hand: Vec<&'a ValidRun>,
+}
+
+/// A policy, and what its status echoes.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyAsk<'a> {
+    /// The policy.
+    pub policy: &'a ValidPolicy,
+    /// Its `status.lastRunNowToken`: banks selected after the echo do not run that request.
+    pub echoed: Option<&'a str>,
+}
+
+/// A check, and its status.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckAsk<'a> {
+    /// The check.
+    pub check: &'a ValidCheck,
+    /// Its status, as last written.
+    pub status: Option<&'a IntegrityCheckStatus>,
+}
+
+/// An audit, and its status.
+#[derive(Clone, Copy, Debug)]
+pub struct AuditAsk<'a> {
+    /// The audit.
+    pub audit: &'a ValidAudit,
+    /// Its status, as last written.
+    pub status: Option<&'a SecurityAuditStatus>,
+}
+
+/// What is known of one bank.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Its status, as last written.
+    pub status: Option<MemoryBankStatus>,
+    /// Every run of it that exists.
+    pub runs: Vec<RunView>,
+    /// What the store knows of it.
+    pub facts: BankFacts,
+}
+
+/// One run, as far as planning looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunView {
+    /// Its name.
+    pub name: String,
+    /// Who asked for it.
+    pub owner: RunOwner,
+    /// How far it is.
+    pub phase: Phase,
+    /// The slot that it is for; of a request to run now the minute of its planning.
+    pub slot: Option<Timestamp>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// Why it is held, or ended as it did, as its status has it.
+    pub reason: String,
+    /// The same for people.
+    pub message: String,
+    /// Whether it must have its bank alone ([`super::exclusive`]).
+    pub exclusive: bool,
+    /// Deletes it so many seconds after it ended. A front end that reads runs made by hand from files leaves it
+    /// out: deleting would run them again.
+    pub ttl_seconds_after_finished: Option<u32>,
+}
+
+/// Who asked for a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RunOwner {
+    /// A schedule of a policy.
+    Policy {
+        /// The policy's name.
+        policy: String,
+        /// The schedule's name.
+        schedule: String,
+    },
+    /// An IntegrityCheck.
+    Check(String),
+    /// A SecurityAudit.
+    Audit(String),
+    /// A person.
+    Hand,
+}
