@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use memorybank::store::{AuditEntry, Limits, Location, Store};
 use serde_json::json;
 
-use crate::reports::{at, raw, record};
-use crate::{audit, entry, on_both};
+use crate::reports::{at, raw};
+use crate::{entry, on_both};
 
 on_both!(an_edit_of_the_audit_log_is_seen, a_trimmed_audit_log_verifies_from_its_anchor);
 

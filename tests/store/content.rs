@@ -6,7 +6,7 @@ use memorybank::domain::{Digest, Output, RunReport};
 use memorybank::store::{Location, Object, Store};
 use serde_json::json;
 
-use crate::reports::{at, raw, report, task};
+use crate::reports::{at, raw, report};
 use crate::{check_task, on_both};
 
 on_both!(

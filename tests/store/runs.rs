@@ -3,7 +3,7 @@
 use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
 use memorybank::store::{AuditEntry, Begin, Finish, Location, Phase, Store};
 
-use crate::reports::{at, check, damage, finding, record, report, task};
+use crate::reports::{at, check, damage, finding, record, report};
 use crate::{audit, audit_task, check_task, entry, facts, integrity, on_both};
 
 on_both!(

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use memorybank::domain::{CorruptionType, Output, Sample, Verdict};
 use memorybank::store::{Finish, Limits, Location, Removed, Store, StoreError};
 
-use crate::reports::{at, finding, raw, record, report};
+use crate::reports::{at, raw, record};
 use crate::{audit, facts, integrity, on_both};
 
 on_both!(
