@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -78,10 +79,10 @@ fn failed(error: &StoreError) -> CliError {
 
 async fn verify(store: &Store, format: Format) -> Result<Exit, CliError> {
     let verdict = store.verify_audit().await.map_err(|error| failed(&error))?;
-    match format {
-        Format::Table | Format::Wide => println!("{}", told(&verdict)),
-        Format::Json | Format::Yaml => print(&verdict, format)?,
-    }
+    print(&match format {
+        Format::Table | Format::Wide => told(&verdict),
+        Format::Json | Format::Yaml => document(&verdict, format)?,
+    })?;
     Ok(if verdict.is_intact() { Exit::Good } else { Exit::Findings })
 }
 
@@ -92,38 +93,51 @@ fn told(verdict: &AuditVerdict) -> String {
     };
     let (rows, head) = (verdict.rows, verdict.head);
     match &verdict.why {
-        None => format!("intact: {rows} rows{trimmed}\nhead:   {head}"),
-        Some(why) => format!("TAMPERED: {why}\n{rows} rows agree{trimmed}\nhead:     {head} (last row that agrees)"),
+        None => format!("intact: {rows} rows{trimmed}\nhead:   {head}\n"),
+        Some(why) => format!("TAMPERED: {why}\n{rows} rows agree{trimmed}\nhead:     {head} (last row that agrees)\n"),
     }
 }
 
 async fn list(store: &Store, bank: Option<&str>, limit: u32, format: Format) -> Result<Exit, CliError> {
     let bank = bank.map(|bank| bank.split_once('/').unwrap_or(("default", bank)));
     let rows = store.audit_log(bank, limit).await.map_err(|error| failed(&error))?;
-    match format {
-        Format::Table | Format::Wide => table(&rows, format),
-        Format::Json | Format::Yaml => print(&rows, format)?,
-    }
+    print(&match format {
+        Format::Table | Format::Wide => table(&rows, format == Format::Wide),
+        Format::Json | Format::Yaml => document(&rows, format)?,
+    })?;
     Ok(Exit::Good)
 }
 
-fn table(rows: &[AuditRow], format: Format) {
-    let last = if format == Format::Wide { "HASH  DETAIL" } else { "DETAIL" };
-    println!("{:>6}  {:<20}  {:<10}  {:<20}  {:<24}  {last}", "ROW", "TIME", "ACTOR", "ACTION", "BANK");
+fn table(rows: &[AuditRow], wide: bool) -> String {
+    let line = |row: &str, time: &str, actor: &str, action: &str, bank: &str, hash: &str, detail: &str| {
+        let hash = if wide { format!("{hash:<64}  ") } else { String::new() };
+        let line = format!("{row:>6}  {time:<20}  {actor:<10}  {action:<20}  {bank:<24}  {hash}{detail}");
+        // What people wrote must not steer the reader's terminal.
+        line.replace(char::is_control, "\u{fffd}") + "\n"
+    };
+    let mut text = line("ROW", "TIME", "ACTOR", "ACTION", "BANK", "HASH", "DETAIL");
     for row in rows {
         let bank = if row.bank.is_empty() { "-".to_owned() } else { format!("{}/{}", row.namespace, row.bank) };
         let time = row.time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let hash = if format == Format::Wide { format!("{}  ", row.hash) } else { String::new() };
-        println!("{:>6}  {time:<20}  {:<10}  {:<20}  {bank:<24}  {hash}{}", row.seq, row.actor, row.action, row.detail);
+        text += &line(&row.seq.to_string(), &time, &row.actor, &row.action, &bank, &row.hash, &row.detail.to_string());
+    }
+    text
+}
+
+fn document(value: &impl serde::Serialize, format: Format) -> Result<String, CliError> {
+    if format == Format::Json {
+        serde_json::to_string_pretty(value)
+            .map(|text| text + "\n")
+            .map_err(|error| CliError::Internal(error.to_string()))
+    } else {
+        serde_saphyr::to_string(value).map_err(|error| CliError::Internal(error.to_string()))
     }
 }
 
-fn print(value: &impl serde::Serialize, format: Format) -> Result<(), CliError> {
-    let internal = |error: &dyn std::fmt::Display| CliError::Internal(error.to_string());
-    if format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(value).map_err(|error| internal(&error))?);
-    } else {
-        print!("{}", serde_saphyr::to_string(value).map_err(|error| internal(&error))?);
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), CliError> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CliError::Internal(error.to_string())),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use super::StoreError;
 use super::chain::Link;
-use super::sqlite_file::sync_folder;
 
 /// The file's name within the data folder.
 pub(super) const FILE: &str = "audit.head";
@@ -76,13 +75,13 @@ impl Checkpoint {
     }
 }
 
+/// The folder is not synced: a loss of power may bring the older head back, which is true as well.
 fn write(path: &Path, head: Link) -> io::Result<()> {
     let temporary = path.with_extension("head.new");
     let mut file = File::create(&temporary)?;
     writeln!(file, "{} {}", head.seq, head.hash)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
+    fs::rename(&temporary, path)
 }
 
 fn parse(bytes: &[u8]) -> Option<Link> {

@@ -1,5 +1,6 @@
 //! A private PostgreSQL server on a loopback port for tests; shared by the tests of one binary that run
 //! at the same time, stopped when the last of them ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
 #![allow(dead_code)] // Each test binary uses its part.
 
 use std::net::TcpListener;
@@ -18,7 +19,7 @@ static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// How long a server may take to start.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 pub struct Postgres {
     bin: PathBuf,

@@ -1,4 +1,5 @@
 //! Reports and stores for the tests of the store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
 #![allow(dead_code)] // Each test binary uses its part.
 
 use jiff::{SignedDuration, Timestamp};
