@@ -139,7 +139,8 @@ impl SqliteCopy {
     pub fn check(&self, component: &str) -> Check {
         let Effort { tries, locked, mended_pages } = self.effort;
         let locked = locked.map_or("without a lock".to_owned(), |l| format!("locked for {} ms", l.as_millis()));
-        let detail = format!("{} bytes in {tries} tries, {locked}, {mended_pages} pages mended", self.size);
+        let detail =
+            format!("{} bytes copied ({tries} of {TRIES} tries), {locked}, {mended_pages} pages mended", self.size);
         Check::passed("sqlite-copy", component, detail)
     }
 }

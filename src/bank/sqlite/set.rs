@@ -81,7 +81,11 @@ impl Set {
     pub fn open(root: &Path, relative: &str) -> Result<Self, CopyError> {
         let path = root.join(relative);
         let fail = |source: Errno| CopyError::of(&path, source.into());
-        let root = File::open(root).map_err(|source| CopyError::of(root, source))?;
+        // A volume that is not there is no damage of the bank.
+        let root = File::open(root).map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => CopyError::of(root, source),
+            _ => CopyError::Io { path: root.to_owned(), source },
+        })?;
         let mut relative = PathBuf::from(relative);
         for _ in 0..Self::LINKS {
             let Some(name) = relative.file_name().map(OsStr::to_owned) else { return Err(fail(Errno::EISDIR)) };

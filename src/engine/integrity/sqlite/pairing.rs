@@ -100,6 +100,10 @@ fn journal_contradiction(file: &Header, journal: &JournalFacts) -> Option<String
                 original.change_counter, file.change_counter
             ));
         }
+        // SQLite counts up whenever it writes page 1.
+        if file.change_counter == original.change_counter && file != original {
+            return Some(format!("its page 1 has the database's change counter {}, and differs", file.change_counter));
+        }
     }
     if journal.original_pages == 0 && file.change_counter <= 1 {
         // The first transaction of a new database.
@@ -190,6 +194,7 @@ mod tests {
         assert_eq!(pair(file(4, 5, false), 4, 4, &[2]), Pairing::Belongs);
         for foreign in [
             pair(file(4, 12, false), 4, 4, &[1, 2]),
+            pair(file(5, 9, false), 5, 4, &[1, 2]),
             pair(file(4, 8, false), 4, 4, &[1, 2]),
             pair(file(7, 5, false), 7, 4, &[2]),
             pair(file(4, 9, false), 3, 4, &[1, 2]),

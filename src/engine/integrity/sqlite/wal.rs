@@ -289,7 +289,9 @@ pub(super) mod tests {
 
     pub fn walk(header: &[u8; WalHeader::LEN], frames: &[Frame], file: Option<Header>, file_bytes: u64) -> WalFacts {
         let mut walk = WalWalk::new(header, file, file_bytes);
-        frames.iter().for_each(|(head, page)| walk.push(head, page));
+        for (head, page) in frames {
+            walk.push(head, page);
+        }
         walk.finish(0, None)
     }
 
@@ -346,7 +348,9 @@ pub(super) mod tests {
         fn noise_is_walked_to_its_end(header in any::<[u8; 32]>(), heads in proptest::collection::vec(any::<[u8; 24]>(), 0..9)) {
             let mut walk = WalWalk::new(&header, None, 0);
             let page = vec![1; walk.page_size() as usize];
-            heads.iter().for_each(|head| walk.push(head, &page));
+            for head in &heads {
+                walk.push(head, &page);
+            }
             prop_assert_eq!(walk.finish(3, None).frames, heads.len() as u64);
         }
     }
