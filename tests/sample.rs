@@ -1,5 +1,6 @@
 //! Sample banks: the same from the same seed, healthy where they should be, and each planted damage in
 //! the files, looked at with SQLite itself.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

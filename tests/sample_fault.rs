@@ -1,5 +1,6 @@
 //! The damage engine: every kind of damage can be made, what it calls harmless is harmless, and what it
 //! calls healthy is healthy.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
 //! The SQLite checks over sample banks: nothing on healthy ones, exactly what was planted on damaged ones.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

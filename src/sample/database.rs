@@ -11,9 +11,9 @@ use super::memory::{Memories, Memory, State};
 use super::people::People;
 use super::random::Random;
 use super::schema::{Generation, INDEXES};
+use super::templates::CATEGORIES;
 use super::text::query;
 use super::timeline::{self, iso, sql};
-use super::words::CATEGORIES;
 
 /// What the configs row holds: every key is a reference to the environment.
 pub const CONFIG: &str = r#"{"openmemory": {"custom_instructions": null}, "mem0": {"llm": {"provider": "openai", "config": {"model": "gpt-4o-mini", "temperature": 0.1, "max_tokens": 2000, "api_key": "env:OPENAI_API_KEY"}}, "embedder": {"provider": "openai", "config": {"model": "text-embedding-3-small", "api_key": "env:OPENAI_API_KEY"}}, "vector_store": null}}"#;

@@ -14,6 +14,7 @@ mod planted;
 mod random;
 mod schema;
 mod secrets;
+mod templates;
 mod text;
 mod timeline;
 mod tree;

@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::random::Random;
 use super::schema::Generation;
-use super::words::CATEGORIES;
+use super::templates::CATEGORIES;
 
 /// Who uses a sample bank, and with which apps.
 #[derive(Clone, Debug)]

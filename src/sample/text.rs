@@ -3,7 +3,8 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::random::Random;
-use super::words::{TEMPLATES, fillers};
+use super::templates::TEMPLATES;
+use super::words::fillers;
 
 /// Writes the texts of memories, no two alike.
 #[derive(Debug)]

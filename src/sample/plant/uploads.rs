@@ -41,11 +41,7 @@ pub fn plant(site: &Site, damage: Damage) -> Result<Planted, SampleError> {
         _ => fs::remove_file(&path).map_err(SampleError::io(&path))?,
     }
     let check = if damage == Damage::FileChangedSilently { "files-content" } else { "files-names" };
-    let planted = Planted::of(damage, vec![Expected::corruption(check, COMPONENT, object.clone(), None)]);
-    Ok(match damage {
-        Damage::FileTruncated => planted.also(vec![Expected::corruption("files-content", COMPONENT, object, None)]),
-        _ => planted,
-    })
+    Ok(Planted::of(damage, vec![Expected::corruption(check, COMPONENT, object, None)]))
 }
 
 /// Damages the end of history.db.
