@@ -21,6 +21,8 @@ pub static ADDRESS: Rule = Rule {
 /// The longest user and password that are looked at, in bytes.
 const USER: usize = 64;
 const PASSWORD: usize = 128;
+/// How far a look reaches.
+pub const REACH: usize = USER + PASSWORD;
 
 /// The password of the address whose `://` stands at `at`.
 pub fn find(text: &[u8], at: usize) -> Option<Range<usize>> {

@@ -11,6 +11,9 @@ use crate::domain::Severity::{High, Medium};
 /// The names of secrets; a bare `key` only as a part of a longer name or after the name of a service.
 const NOUN: &str = r"(?:api[_. -]?key|[a-z0-9][_.-]key|(?:access|secret|private|auth|license|app|client|master|admin|signing|encryption|integration|application|account|consumer|service|maps?|routing|tracking|subscription|shared|storage|ingest|webhook|deploy|write|read|rest|server|project|session|cookie|instrumentation)[_. -]?key|[a-z]key|key|auth[_-]?token|tokens?|_session|secret|passw(?:or)?d|passwd|pass|pw|pwd|passphrase|credentials?|bearer|authorization|access|private|auth|signature|pat|sas|sid)";
 
+/// What every such name has.
+const PART: &str = r"(?i-u)key|token|secret|pass|pw|cred|bearer|auth|access|private|signature|pat|sas|sid|_session";
+
 /// A name, then an assignment in one of the languages of configuration and code.
 static ASSIGNMENT: &str = concat!(
     r"(?i-u)(?:^|[^a-z0-9])(?P<name>[a-z0-9_.@-]{0,60}?",
@@ -53,6 +56,8 @@ const BEFORE: usize = 96;
 
 /// Tells named secrets from ids, digests and names.
 pub struct Named {
+    /// A part of every name: without one the longer patterns need not be asked.
+    part: Option<Regex>,
     assignment: Option<Regex>,
     mention: Option<Regex>,
 }
@@ -60,7 +65,7 @@ pub struct Named {
 impl Named {
     pub fn new() -> Self {
         let build = |pattern: &str| Regex::new(&pattern.replace("NOUN", NOUN)).ok();
-        Self { assignment: build(ASSIGNMENT), mention: build(MENTION) }
+        Self { part: build(PART), assignment: build(ASSIGNMENT), mention: build(MENTION) }
     }
 
     /// The secret in the run of word bytes, if the text before it names it one.
@@ -79,7 +84,8 @@ impl Named {
         {
             return None;
         }
-        if reference(value) || describes_a_digest(line) {
+        let named = self.part.as_ref().is_some_and(|part| part.is_match(line));
+        if !named || reference(value) || describes_a_digest(line) {
             return None;
         }
         if let Some(name) = name(self.assignment.as_ref(), line) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use regex::bytes::Regex;
 
 use super::rule::{Kind, Rule};
-use super::value::{code, password, reference, stand_in};
+use super::value::{code, contains_ignore_case, password, reference, stand_in};
 use crate::domain::Severity::High;
 
 const CHANGE: &str =
@@ -48,9 +48,13 @@ pub static TRIGGERS: [&[u8]; 21] = [
     b"-u ",
 ];
 
-/// A name of a password, with what may stand around it in an identifier.
-const WORD: &str =
-    r"(?P<name>[a-z0-9_.-]{0,24}?(?:pass?w(?:or)?d|ps?swd|pwd|pw|passphrase|passcode|pass|secret)[a-z0-9_]{0,10}?)";
+/// What the name of a password contains.
+const WITHIN: [&[u8]; 10] =
+    [b"password", b"passwd", b"pasword", b"paswd", b"psswd", b"pswd", b"pwd", b"passphrase", b"passcode", b"secret"];
+/// What it may end with instead.
+const ENDS: [&[u8]; 2] = [b"pw", b"pass"];
+/// The words for one in a sentence.
+const PLAIN: [&[u8]; 7] = [b"password", b"passphrase", b"passwd", b"passcode", b"pwd", b"pw", b"secret"];
 
 /// Ends of names that are about a password, and are none.
 const ABOUT: [&[u8]; 22] = [
@@ -58,88 +62,111 @@ const ABOUT: [&[u8]; 22] = [
     b"reset", b"type", b"ref", b"refs", b"prompt", b"label", b"manager", b"secrets", b"ports", b"port",
 ];
 
-/// How far around a trigger is looked.
-const BEFORE: usize = 32;
+/// How long a name may be before and after a trigger, and how far behind it a value is looked for.
+const NAME: usize = 40;
 const AFTER: usize = 160;
+/// How far before its option the name of a command stands.
+const COMMAND: usize = 120;
+/// How far a look reaches.
+pub const REACH: usize = COMMAND + NAME + AFTER;
 
 /// Finds passwords around triggers.
 pub struct Passwords {
     quoted: Option<Regex>,
-    bare: Option<Regex>,
+    assigned: Option<Regex>,
+    spaced: Option<Regex>,
     prose: Option<Regex>,
     pair: Option<Regex>,
     sql: Option<Regex>,
-    curl: Option<Regex>,
+    user: Option<Regex>,
 }
 
 impl Passwords {
     pub fn new() -> Self {
-        let build = |pattern: &str| Regex::new(&format!("(?i-u){}", pattern.replace("WORD", WORD))).ok();
+        // All of what follows a name: anchored, so that most attempts end at the first byte.
+        let build = |pattern: &str| Regex::new(&format!(r"(?i-u)\A(?:{pattern})")).ok();
         Self {
-            quoted: build(
-                r#"\bWORD(?:\\?["'`\])]){0,3}[ \t]{0,12}(?::=|=>|===?|!==?|[:=,(]|[ \t])[ \t]{0,6}(?:value[ \t]?=[ \t]?)?\\{0,4}(?:"(?P<a>[^"\\\r\n]{4,96})\\{0,4}"|'(?P<b>[^'\\\r\n]{4,96})\\{0,4}'|`(?P<c>[^`\r\n]{4,96})`)"#,
-            ),
-            bare: build(
-                r#"\b(?:WORD[\])]?[ \t]{0,3}(?::=|=>|==|[:=>])[ \t]{0,3}|(?:--?[a-z-]{0,20}pass\w{0,10}|passw(?:or)?d|pwd|pw|passphrase)[ \t])(?P<a>[^\s"'`<>]{6,96})"#,
-            ),
-            prose: build(
-                r#"\b(?:password|passphrase|passwd|passcode|pwd|pw|secret)(?: [a-z]{1,12}){0,6}? (?:is|was|to|=)(?: now| set to)?:? ["'`]?(?P<a>[^\s"'`<>]{6,96})"#,
-            ),
-            pair: build(r#"\blogin\b[^\n:]{0,40}: ?[\w.@-]{2,32} ?/ ?(?P<a>[^\s"'`<>]{6,96})"#),
-            sql: build(r#"\bidentified[ \t]+by[ \t]+(?:values[ \t]+)?["']?(?P<a>[^\s"'`;\\)]{6,96})"#),
-            curl: build(r#"\b(?:curl|wget)\b[\s\S]{0,110}\s-u[ ]["']?[\w.@-]{0,40}:(?P<a>[^\s"'`<>]{4,96})"#),
+            quoted: build(concat!(
+                r#"(?:\\?["'`\])]){0,3}[ \t]{0,12}(?::=|=>|===?|!==?|[:=,(]|[ \t])[ \t]{0,6}(?:value[ \t]?=[ \t]?)?\\{0,4}"#,
+                r#"(?:"(?P<a>[^"\\\r\n]{4,96})\\{0,4}"|'(?P<b>[^'\\\r\n]{4,96})\\{0,4}'|`(?P<c>[^`\r\n]{4,96})`)"#,
+            )),
+            assigned: build(r#"[\])]?[ \t]{0,3}(?::=|=>|==|[:=>])[ \t]{0,3}(?P<a>[^\s"'`<>]{6,96})"#),
+            spaced: build(r#"[ \t](?P<a>[^\s"'`<>]{6,96})"#),
+            prose: build(r#"(?: [a-z]{1,12}){0,6}? (?:is|was|to|=)(?: now| set to)?:? ["'`]?(?P<a>[^\s"'`<>]{6,96})"#),
+            pair: build(r#"[^\n:]{0,40}: ?[\w.@-]{2,32} ?/ ?(?P<a>[^\s"'`<>]{6,96})"#),
+            sql: build(r#"[ \t]+by[ \t]+(?:values[ \t]+)?["']?(?P<a>[^\s"'`;\\)]{6,96})"#),
+            user: build(r#"["']?[\w.@-]{0,40}:(?P<a>[^\s"'`<>]{4,96})"#),
         }
     }
 
-    /// The password of the statement around `at`, which is where a trigger stands.
-    pub fn look(&self, text: &[u8], at: usize) -> Option<Range<usize>> {
-        let mut from = at.saturating_sub(BEFORE);
-        if let Some(line) = text[from..at].iter().rposition(|&b| b == b'\n') {
-            from += line + 1;
+    /// The password of the statement around the trigger at `at`, and where the next trigger is worth a look.
+    pub fn look(&self, text: &[u8], at: usize) -> (Option<Range<usize>>, usize) {
+        let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let left = text[..at].iter().rev().take(NAME).take_while(|b| part(b) || **b == b'.').count();
+        let right = text[at..].iter().take(NAME).take_while(|b| part(b)).count();
+        let (mut start, end) = (at - left, at + right);
+        // The letter of an escape such as `\n` is no part of the name.
+        if left > 0 && start > 0 && text[start - 1] == b'\\' {
+            start += 1;
         }
-        let mut to = text.len().min(at + AFTER);
-        if let Some(line) = text[at..to].iter().position(|&b| b == b'\n') {
-            to = at + line;
+        let name = &text[start.min(end)..end];
+        let rest = &text[end..text.len().min(end + AFTER)];
+        let span = if text[at..].starts_with(b"-u ") {
+            self.of_user(text, at)
+        } else if name.eq_ignore_ascii_case(b"identified") {
+            capture(self.sql.as_ref(), rest).filter(|r| bare_value(&rest[r.clone()], false)).map(|r| shift(r, end))
+        } else if name.eq_ignore_ascii_case(b"login") {
+            let span = capture(self.pair.as_ref(), rest).map(|r| ended(rest, r));
+            span.filter(|r| password(&rest[r.clone()])).map(|r| shift(r, end))
+        } else {
+            self.named(name, rest).map(|r| shift(r, end))
+        };
+        (span, end.max(at + 1))
+    }
+
+    fn named(&self, name: &[u8], rest: &[u8]) -> Option<Range<usize>> {
+        let ends = |word: &[u8]| name.len() >= word.len() && name[name.len() - word.len()..].eq_ignore_ascii_case(word);
+        let named = WITHIN.iter().any(|word| contains_ignore_case(name, word)) || ENDS.iter().any(|word| ends(word));
+        if !named || about(name) {
+            return None;
         }
-        let window = &text[from..to];
-        let shifted = |range: Range<usize>| from + range.start..from + range.end;
-        if text[at..].starts_with(b"-u ") {
-            let begin = at.saturating_sub(120);
-            return self.curl(&text[begin..to]).map(|r| begin + r.start..begin + r.end);
+        if let Some(range) = capture(self.quoted.as_ref(), rest) {
+            return Some(range).filter(|r| quoted_value(&rest[r.clone()]));
         }
-        if matches!(text[at], b'D' | b'd') {
-            return capture(self.sql.as_ref(), window).filter(|r| bare_value(&window[r.clone()], false)).map(shifted);
-        }
-        if text[at] == b'o' {
-            return capture(self.pair.as_ref(), window)
-                .map(|r| ended(window, r))
-                .filter(|r| password(&window[r.clone()]))
-                .map(shifted);
-        }
-        if let Some(range) = capture(self.quoted.as_ref(), window) {
-            return quoted_value(&window[range.clone()]).then(|| shifted(range));
-        }
-        if let Some(range) = capture(self.prose.as_ref(), window).map(|r| ended(window, r))
-            && password(&window[range.clone()])
+        let plain = PLAIN.iter().any(|word| name.eq_ignore_ascii_case(word));
+        if plain
+            && let Some(range) = capture(self.prose.as_ref(), rest).map(|r| ended(rest, r))
+            && password(&rest[range.clone()])
         {
-            return Some(shifted(range));
+            return Some(range);
         }
-        let range = ended(window, capture(self.bare.as_ref(), window)?);
-        bare_value(&window[range.clone()], true).then(|| shifted(range))
+        let option = name.starts_with(b"-");
+        let spaced = || capture(self.spaced.as_ref(), rest).filter(|_| option || (plain && !ends(b"secret")));
+        let range = ended(rest, capture(self.assigned.as_ref(), rest).or_else(spaced)?);
+        bare_value(&rest[range.clone()], true).then_some(range)
     }
 
-    fn curl(&self, window: &[u8]) -> Option<Range<usize>> {
-        let range = capture(self.curl.as_ref(), window)?;
-        let value = &window[range.clone()];
-        (!stand_in(value) && !reference(value) && !value.starts_with(b"$")).then_some(range)
+    /// The password of `curl -u user:password`.
+    fn of_user(&self, text: &[u8], at: usize) -> Option<Range<usize>> {
+        let before = &text[at.saturating_sub(COMMAND)..at];
+        let command = [&b"curl"[..], b"wget"].iter().any(|c| contains_ignore_case(before, c));
+        if !command || !before.last().is_some_and(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let start = at + 3;
+        let rest = &text[start..text.len().min(start + AFTER)];
+        let range = capture(self.user.as_ref(), rest)?;
+        let value = &rest[range.clone()];
+        (!stand_in(value) && !reference(value) && !value.starts_with(b"$")).then(|| shift(range, start))
     }
 }
 
-fn capture(pattern: Option<&Regex>, window: &[u8]) -> Option<Range<usize>> {
-    let found = pattern?.captures(window)?;
-    if found.name("name").is_some_and(|name| about(name.as_bytes())) {
-        return None;
-    }
+fn shift(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}
+
+fn capture(pattern: Option<&Regex>, text: &[u8]) -> Option<Range<usize>> {
+    let found = pattern?.captures(text)?;
     ["a", "b", "c"].iter().find_map(|name| found.name(name)).map(|value| value.range())
 }
 

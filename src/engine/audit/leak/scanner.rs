@@ -7,7 +7,7 @@ use super::password::{PASSWORD, Passwords};
 use super::personal::{self, EMAIL, Numbers};
 use super::rule::Rule;
 use super::runs::{NUMBER, Runs, SHORTEST_NUMBER, SHORTEST_WORD, WORD};
-use super::shape::{HASH, PRIVATE_KEY, Shapes};
+use super::shape::{self, HASH, PRIVATE_KEY, Shapes};
 use super::tokens::Tokens;
 use super::{address, password};
 
@@ -107,8 +107,9 @@ impl Scanner {
             }
             literal = literal.max(start);
             while let Some((at, index)) = self.literals.find(text, literal, end) {
-                work += self.literal(text, at, index, &mut found);
-                literal = at + 1;
+                let (next, looked) = self.literal(text, at, index, &mut found);
+                literal = next;
+                work += looked;
             }
             literal = literal.max(end);
             settle(&mut found, &mut last, &mut emit);
@@ -139,16 +140,24 @@ impl Scanner {
         work + length
     }
 
-    fn literal(&self, text: &[u8], at: usize, index: usize, found: &mut Vec<Hit>) -> usize {
-        let (rule, span, looked) = match index {
-            0 => (&address::ADDRESS, address::find(text, at), 200),
-            1 => (&PRIVATE_KEY, self.shapes.key(text, at), 4200),
-            _ => (&PASSWORD, self.passwords.look(text, at), 300),
+    /// Looks at a literal; returns where the next is sought, and the work done.
+    fn literal(&self, text: &[u8], at: usize, index: usize, found: &mut Vec<Hit>) -> (usize, usize) {
+        let (rule, span, next, work) = match index {
+            0 => (&address::ADDRESS, address::find(text, at), at + 1, address::REACH),
+            1 => {
+                let key = shape::private_key(text, at);
+                let end = key.as_ref().map_or(at + 1, |span| span.end.max(at + 1));
+                (&PRIVATE_KEY, key, end, end - at + PRIVATE_KEY.lead)
+            }
+            _ => {
+                let (span, next) = self.passwords.look(text, at);
+                (&PASSWORD, span, next, password::REACH)
+            }
         };
         if let Some(span) = span {
             found.push(Hit { rule, span });
         }
-        looked
+        (next, work)
     }
 
     /// The fingerprint of a value in a place: HMAC-SHA-256 under the bank's key, as hex.

@@ -32,25 +32,16 @@ pub static HASH: Rule = Rule {
 
 /// Finds them.
 pub struct Shapes {
-    key: Option<Regex>,
     hash: Option<Regex>,
 }
 
-/// How much of a key is looked at; enough to tell it from a mention.
+/// How much of a key is looked at, and how much base64 it has at least: a mention of one has none.
 const KEY: usize = 4096;
+const BODY: usize = 64;
 
 impl Shapes {
     pub fn new() -> Self {
-        let build = |pattern: &str| Regex::new(&format!("(?-u){pattern}")).ok();
-        Self { key: build(PRIVATE_KEY.pattern), hash: build(HASH.pattern) }
-    }
-
-    /// The private key whose words stand at `at`.
-    pub fn key(&self, text: &[u8], at: usize) -> Option<Range<usize>> {
-        let from = at.saturating_sub(PRIVATE_KEY.lead);
-        let window = &text[from..text.len().min(at + KEY)];
-        let found = self.key.as_ref()?.find(window)?;
-        Some(from + found.start()..from + found.end())
+        Self { hash: Regex::new(&format!("(?-u){}", HASH.pattern)).ok() }
     }
 
     /// The hash that ends with the run, which a `$` precedes.
@@ -61,6 +52,26 @@ impl Shapes {
         let range = from + found.start()..from + found.end();
         (range.start < run.end && range.end > run.start).then_some(range)
     }
+}
+
+/// The private key whose words stand at `at`.
+pub fn private_key(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let before = &text[at.saturating_sub(PRIVATE_KEY.lead)..at];
+    let begin = before.windows(BEGIN.len()).rposition(|w| w == BEGIN)?;
+    let kind = &before[begin + BEGIN.len()..];
+    let rest = &text[at + b"PRIVATE KEY".len()..];
+    let rest = rest.strip_prefix(b" BLOCK").unwrap_or(rest).strip_prefix(b"-----")?;
+    let inside = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || b.is_ascii_whitespace()
+            || matches!(b, b'+' | b'/' | b'=' | b'\\' | b':' | b',' | b'.')
+    };
+    let body = rest.iter().take(KEY).take_while(|b| inside(b)).count();
+    let coded = rest[..body].iter().filter(|b| b.is_ascii_alphanumeric()).count();
+    let titled = kind.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b' ');
+    let start = at - before.len() + begin;
+    (titled && coded >= BODY).then(|| start..text.len() - rest.len() + body)
 }
 
 /// Whether the first part of a token is the JSON header that RFC 7515 demands.

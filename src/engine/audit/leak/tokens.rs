@@ -24,6 +24,8 @@ pub struct Tokens {
 
 /// How far after a keyword a token may reach, in bytes.
 const WINDOW: usize = 2048;
+/// The same of a keyword within a token.
+const INNER: usize = 400;
 
 impl Tokens {
     pub fn new() -> Self {
@@ -77,7 +79,8 @@ impl Tokens {
         emit: &mut dyn FnMut(&'static Rule, Range<usize>),
     ) -> usize {
         let Compiled { rule, pattern } = &self.rules[index];
-        let window = &text[from..text.len().min(at + WINDOW)];
+        let reach = if rule.lead == 0 { WINDOW } else { INNER };
+        let window = &text[from..text.len().min(at + reach)];
         let Some(found) = pattern.find(window) else { return window.len() };
         let span = from + found.start()..from + found.end();
         // A longer token is cut by the window; a name such as `ico-....png` is a file's.
