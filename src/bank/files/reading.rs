@@ -62,14 +62,14 @@ pub(super) fn read(
     }
     let mut afresh = false;
     while !errands.is_empty() {
-        let results = round(&seen, linked, &errands, Manner { afresh, ..manner })?;
+        let (results, bytes) = round(&seen, linked, &errands, Manner { afresh, ..manner })?;
+        done.bytes += bytes;
         let mut again = Vec::new();
         for (mut errand, result) in errands.into_iter().zip(results) {
             let at = errand.at;
             let old = previous.and_then(|manifest| manifest.entry(&seen[at].path));
             match result {
                 Ok(read) => {
-                    done.bytes += bytes(&seen[at].node, &errand.reading);
                     let read = errand.merge(read);
                     match (damage(old, &seen[at].node, &read, mutable), errand.doubted.is_some()) {
                         (Some(difference), false) => again.push(errand.doubt(read, &difference)),
@@ -121,13 +121,13 @@ pub(super) fn read(
     Ok(done)
 }
 
-/// Reads each errand once; names of one inode share a reading.
+/// Reads each errand once, and counts the bytes; names of one inode share a reading.
 fn round(
     seen: &[Seen],
     linked: &HashMap<usize, (u64, u64)>,
     errands: &[Errand],
     manner: Manner,
-) -> Result<Vec<Result<Read, Failure>>, FilesError> {
+) -> Result<(Vec<Result<Read, Failure>>, u64), FilesError> {
     let mut jobs: Vec<Job> = Vec::with_capacity(errands.len());
     let mut shared = HashMap::new();
     let mut job_of = Vec::with_capacity(errands.len());
@@ -144,7 +144,9 @@ fn round(
         job_of.push(job);
     }
     let results = read_all(&jobs, manner)?;
-    Ok(job_of.into_iter().map(|job| results[job].clone()).collect())
+    let read = jobs.iter().zip(&results).filter(|(_, result)| result.is_ok());
+    let bytes = read.map(|(job, _)| bytes(&job.seen.node, &job.reading)).sum();
+    Ok((job_of.into_iter().map(|job| results[job].clone()).collect(), bytes))
 }
 
 /// How many bytes a reading takes.
@@ -183,6 +185,30 @@ impl Errand {
                 Read::Leaves { first: *first, digests }
             }
             (_, read) => read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Digest;
+    use crate::engine::integrity::files::{Sums, TreePath};
+
+    #[test]
+    fn what_agrees_when_it_is_read_again_is_no_damage() {
+        let d: Vec<Digest> = (0_u8..4).map(|n| Digest::of(&[n])).collect();
+        let node = Node::File { size: 3 * LEAF, modified: jiff::Timestamp::UNIX_EPOCH };
+        let path: TreePath = "a".parse().unwrap();
+        let sums = Some(Sums::many(d[3], d[..3].to_vec()));
+        let old = Entry { path, node: node.clone(), sums, compared: false, open: None };
+        let bad = Read::Leaves { first: 0, digests: vec![d[0], d[3], d[2]] };
+        let difference = damage(Some(&old), &node, &bad, Mutable::Always).unwrap();
+        let errand = Errand { at: 0, reading: Reading::Leaves(0..3), moves: 0, doubted: None }.doubt(bad, &difference);
+        assert_eq!(errand.reading, Reading::Leaves(1..2), "only what was bad is read again");
+        for (again, damaged) in [(d[1], false), (d[0], true)] {
+            let read = errand.merge(Read::Leaves { first: 1, digests: vec![again] });
+            assert_eq!(damage(Some(&old), &node, &read, Mutable::Always).is_some(), damaged);
         }
     }
 }

@@ -248,3 +248,39 @@ impl Ledger<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CorruptionType;
+    use crate::engine::integrity::files::Sums;
+
+    fn observed(read: Read) -> Vec<Observed> {
+        let node = Node::File { size: 1, modified: Timestamp::UNIX_EPOCH };
+        vec![Observed { path: "a".parse().unwrap(), node, read }]
+    }
+
+    fn manifest(entries: Vec<Entry>) -> Manifest {
+        Manifest::next(None, "t", Timestamp::UNIX_EPOCH, None, entries).unwrap()
+    }
+
+    #[test]
+    fn a_failing_device_is_damage_until_the_file_can_be_read() {
+        let sums = Sums::one(Digest::of(b"x"));
+        let good = || Read::Whole { sums: sums.clone(), beginning: None };
+        for mutable in [Mutable::Never, Mutable::Append, Mutable::Always] {
+            for first in [None, Some(manifest(compare("c", mutable, None, observed(good()), &[]).entries))] {
+                let broken = compare("c", mutable, first.as_ref(), observed(Read::Broken), &[]);
+                assert_eq!((broken.in_content, broken.events[0].corruption_type), (1, CorruptionType::FileCorruption));
+                let next = manifest(broken.entries);
+                // Not allowed to read it any more: it stays told.
+                let refused = compare("c", mutable, Some(&next), observed(Read::Unreadable), &[]);
+                assert_eq!(refused.in_content, 1);
+                let leaves = Read::Leaves { first: 0, digests: vec![sums.sha256()] };
+                let read = if first.is_some() { leaves } else { good() };
+                let mended = compare("c", mutable, Some(&manifest(refused.entries)), observed(read), &[]);
+                assert_eq!((mended.events.len(), mended.entries[0].open), (0, None));
+            }
+        }
+    }
+}

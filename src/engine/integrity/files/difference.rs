@@ -186,7 +186,7 @@ fn grown(old: &Entry, from: u64, read: &Read) -> Beginning {
     let (leaves, rest) = old.leaves().split_at(whole);
     let mut found: Vec<Digest> = sums.leaves()[..whole.min(sums.leaves().len())].to_vec();
     let mut expected = leaves.to_vec();
-    if from % LEAF != 0 {
+    if !from.is_multiple_of(LEAF) {
         let (Some(then), Some(now)) = (rest.first(), beginning) else { return Beginning::Unproven };
         expected.push(*then);
         found.push(*now);

@@ -112,7 +112,7 @@ impl LeafHasher {
 
     /// The digests of all leaves, and of the part before the cut where it lies within a leaf and was reached.
     pub fn finish(&mut self) -> (Vec<Digest>, Option<Digest>) {
-        if self.at % LEAF != 0 || self.leaves.is_empty() {
+        if !self.at.is_multiple_of(LEAF) || self.leaves.is_empty() {
             self.leaves.push(Digest::from_bytes(self.leaf.finalize_reset().into()));
         }
         (std::mem::take(&mut self.leaves), self.beginning.take())
@@ -120,6 +120,7 @@ impl LeafHasher {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use proptest::prelude::*;
 
@@ -144,6 +145,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         #[test]
         fn a_root_depends_on_every_leaf_and_their_order(n in 2_usize..40, i in any::<prop::sample::Index>()) {
             let leaves = digests(n);

@@ -93,3 +93,21 @@ pub fn plan(previous: Option<&Manifest>, seen: &[Seen], level: Level, share_perc
     }
     Plan { readings, cursor: next }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_claim_does_not_decide_how_much_memory_is_used() {
+        let seen: Vec<Seen> = [("a", 15 << 40), ("b", u64::MAX), ("c", 2 << 40), ("d", 7)]
+            .map(|(path, size)| Seen {
+                path: path.parse().unwrap(),
+                node: Node::File { size, modified: jiff::Timestamp::UNIX_EPOCH },
+            })
+            .into();
+        let whole = Reading::Whole { cut: None };
+        let expected = [whole.clone(), Reading::TooLarge, Reading::TooLarge, whole];
+        assert_eq!(plan(None, &seen, Level::Full, 100).readings, expected);
+    }
+}

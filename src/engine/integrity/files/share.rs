@@ -37,13 +37,15 @@ pub fn window(files: &[(&TreePath, u64)], cursor: Option<&Cursor>, share_percent
         }
         taken += bytes;
     }
-    // Once round: what is left of the budget is the beginning of the file that the cursor stood in.
+    // Once round: what is left is the beginning of the file that the cursor stood in.
+    let mut leaf = 0;
     if taken < budget
         && let Some(part) = parts.first_mut()
     {
+        leaf = part.leaves.start;
         part.leaves.start = 0;
     }
-    (parts, files.get(start).map(|(path, _)| Cursor { path: (*path).clone(), leaf: start_leaf }))
+    (parts, files.get(start).map(|(path, _)| Cursor { path: (*path).clone(), leaf }))
 }
 
 /// The file and the leaf that the cursor names, or the next file where it is gone or shorter by now.
