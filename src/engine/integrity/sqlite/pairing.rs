@@ -44,13 +44,10 @@ fn wal_contradiction(file: &Header, wal: &WalFacts) -> Option<String> {
         if let Some(reason) = other_kind(file, first) {
             return Some(reason);
         }
-        // SQLite counts the change counter up from what it read at most once a transaction.
-        let ahead = first.change_counter.wrapping_sub(file.change_counter);
-        if !wal.has_file_header && ahead > 1 {
-            return Some(format!(
-                "its first page 1 has the change counter {}, the database has {}",
-                first.change_counter, file.change_counter
-            ));
+        if !wal.has_file_header
+            && let Some(reason) = no_successor(file, first)
+        {
+            return Some(reason);
         }
         if last.schema_cookie < file.schema_cookie {
             return Some(format!(
@@ -70,6 +67,31 @@ fn wal_contradiction(file: &Header, wal: &WalFacts) -> Option<String> {
     (wal.missing_pages > 0 && !wal.has_file_header && after > before).then(|| {
         format!("it ends with {after} pages, of which {} are neither in it nor in the database", wal.missing_pages)
     })
+}
+
+/// Why `first`, the first page 1 of a -wal, was not written over the database's own.
+fn no_successor(file: &Header, first: &Header) -> Option<String> {
+    let told = |what: &str, theirs: u32, ours: u32| {
+        Some(format!("its first page 1 has the {what} {theirs}, the database has {ours}"))
+    };
+    // SQLite counts the change counter up from what it read at most once a transaction.
+    if first.change_counter.wrapping_sub(file.change_counter) > 1 {
+        return told("change counter", first.change_counter, file.change_counter);
+    }
+    if first.schema_cookie < file.schema_cookie {
+        return told("schema cookie", first.schema_cookie, file.schema_cookie);
+    }
+    if first.schema_cookie > file.schema_cookie {
+        return None;
+    }
+    // No VACUUM yet, which alone switches auto-vacuum.
+    if (first.largest_root == 0) != (file.largest_root == 0) {
+        return told("largest root page", first.largest_root, file.largest_root);
+    }
+    if file.largest_root == 0 && file.valid_page_count().is_some_and(|before| first.page_count < before) {
+        return told("page count", first.page_count, file.page_count);
+    }
+    None
 }
 
 /// Judges the rollback journal, which begins with the size of the database before the transaction, and mostly has its
