@@ -10,6 +10,7 @@ mod pour;
 mod query;
 mod raw;
 mod rows;
+mod scan;
 mod schema;
 mod scratch;
 mod set;

@@ -89,7 +89,6 @@ impl Reader {
             .foreign_keys(false)
             .statement_cache_capacity(1)
             .pragma("trusted_schema", "OFF")
-            .pragma("cell_size_check", "ON")
             .pragma("mmap_size", MAP_BYTES)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(trouble)?;
