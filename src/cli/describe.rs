@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -45,19 +46,19 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 
 fn describe(kind: &Kind, object: &Value) -> Result<(), CliError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("<none>").to_owned();
-    println!("Name:       {}", text("/metadata/name"));
-    println!("Namespace:  {}", text("/metadata/namespace"));
-    println!("Kind:       {}", kind.name);
-    println!("Generation: {}", object.pointer("/metadata/generation").map_or_else(String::new, Value::to_string));
-    println!("Created:    {}", text("/metadata/creationTimestamp"));
+    outln!("Name:       {}", text("/metadata/name"));
+    outln!("Namespace:  {}", text("/metadata/namespace"));
+    outln!("Kind:       {}", kind.name);
+    outln!("Generation: {}", object.pointer("/metadata/generation").map_or_else(String::new, Value::to_string));
+    outln!("Created:    {}", text("/metadata/creationTimestamp"));
     for part in ["spec", "status"] {
         let Some(value) = object.get(part).and_then(Value::as_object) else { continue };
         let mut shown = value.clone();
         shown.remove("conditions");
         let yaml = serde_saphyr::to_string(&shown).map_err(|error| CliError::Internal(error.to_string()))?;
-        println!("{}{}:", part[..1].to_ascii_uppercase(), &part[1..]);
+        outln!("{}{}:", part[..1].to_ascii_uppercase(), &part[1..]);
         for line in yaml.lines() {
-            println!("  {line}");
+            outln!("  {line}");
         }
     }
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -70,8 +71,8 @@ fn describe(kind: &Kind, object: &Value) -> Result<(), CliError> {
             let since = since.map_or_else(|_| "<none>".to_owned(), |time| age(now.as_second() - time.as_second()));
             table.row(vec![format!("  {}", field("type")), field("status"), since, field("reason"), field("message")]);
         }
-        println!("Conditions:");
-        print!("{}", table.render());
+        outln!("Conditions:");
+        out!("{}", table.render());
     }
     Ok(())
 }
@@ -80,24 +81,31 @@ async fn describe_events(store: &Store, namespace: &str, bank: &str) -> Result<(
     let internal = |error: crate::store::StoreError| CliError::Internal(error.to_string());
     let corruption = store.open_corruption(namespace, bank, MAX_EVENTS).await.map_err(internal)?;
     if !corruption.is_empty() {
-        println!("Damage:");
+        outln!("Damage:");
     }
     for event in corruption {
         let invariant = event.invariant.as_ref().map_or_else(String::new, |invariant| format!(" {invariant}"));
-        println!("  {} {}{invariant}: {} in {}", event.severity.name(), event.check, event.object, event.component);
-        println!("    evidence: {}", event.evidence);
-        println!("    to do:    {}", event.advice);
+        outln!("  {} {}{invariant}: {} in {}", event.severity.name(), event.check, event.object, event.component);
+        outln!("    evidence: {}", event.evidence);
+        outln!("    to do:    {}", event.advice);
     }
     let findings = store.open_findings(namespace, bank, MAX_EVENTS).await.map_err(internal)?;
     if !findings.is_empty() {
-        println!("Findings:");
+        outln!("Findings:");
     }
     for (state, finding) in findings {
-        println!("  {} {} ({}): {} at {}", finding.severity.name(), finding.rule, state.name(), finding.component, finding.place);
+        outln!(
+            "  {} {} ({}): {} at {}",
+            finding.severity.name(),
+            finding.rule,
+            state.name(),
+            finding.component,
+            finding.place
+        );
         if !finding.excerpt.is_empty() {
-            println!("    excerpt:  {}", finding.excerpt);
+            outln!("    excerpt:  {}", finding.excerpt);
         }
-        println!("    to do:    {}", finding.advice);
+        outln!("    to do:    {}", finding.advice);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `memorybank eval leaks FILE.jsonl`: how well the leak scan does on labelled texts.
 
+use crate::cli::output::{out, outln};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -80,9 +81,9 @@ pub async fn run(path: &Path, global: &Global) -> Result<Exit, CliError> {
     match global.output {
         Format::Json | Format::Yaml => {
             let text = serde_json::to_string_pretty(&json(&counts)).map_err(|e| CliError::Internal(e.to_string()))?;
-            println!("{text}");
+            outln!("{text}");
         }
-        Format::Table | Format::Wide => print!("{}", table(&counts)),
+        Format::Table | Format::Wide => out!("{}", table(&counts)),
     }
     Ok(Exit::Good)
 }

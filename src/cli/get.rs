@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -35,10 +36,14 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     let any = found.iter().any(|(_, objects)| !objects.is_empty());
     if let (Some(name), false) = (&args.name, any) {
-        return Err(CliError::Config(format!("no {} {name} in {}", args.kind.unwrap_or_default(), args.data.display())));
+        return Err(CliError::Config(format!(
+            "no {} {name} in {}",
+            args.kind.unwrap_or_default(),
+            args.data.display()
+        )));
     }
     match global.output {
-        Format::Table | Format::Wide if !any => println!("No resources found in {}.", args.data.display()),
+        Format::Table | Format::Wide if !any => outln!("No resources found in {}.", args.data.display()),
         Format::Table | Format::Wide => print_tables(&found, args.kind.is_none(), global.output == Format::Wide),
         Format::Json | Format::Yaml => {
             let mut items: Vec<Value> = found.into_iter().flat_map(|(_, objects)| objects).collect();
@@ -71,9 +76,9 @@ fn print_tables(found: &[(&Kind, Vec<Value>)], several: bool, wide: bool) {
             table.row(row);
         }
         if !first {
-            println!();
+            outln!();
         }
         first = false;
-        print!("{}", table.render());
+        out!("{}", table.render());
     }
 }

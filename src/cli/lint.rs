@@ -1,3 +1,4 @@
+use crate::cli::output::outln;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -87,18 +88,18 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 fn print_lines(review: &Review, files: usize) {
     for problem in &review.problems {
-        println!("error: {problem}");
+        outln!("error: {problem}");
     }
     for warning in &review.warnings {
-        println!("warning: {warning}");
+        outln!("warning: {warning}");
     }
     for (place, passed) in &review.passed {
         let group = if passed.group.is_empty() { "core" } else { &passed.group };
-        println!("passed over: {}:{}: {} {} ({group})", place.file, place.line, passed.kind, passed.name);
+        outln!("passed over: {}:{}: {} {} ({group})", place.file, place.line, passed.kind, passed.name);
     }
     if review.problems.is_empty() {
         let config = &review.config;
-        println!(
+        outln!(
             "good: {files} files, {} MemoryBank, {} MaintenancePolicy, {} MaintenanceRun, {} IntegrityCheck, \
              {} SecurityAudit",
             config.banks.len(),
@@ -123,6 +124,6 @@ fn print_list(review: &Review, format: Format) -> Result<(), CliError> {
     } else {
         serde_saphyr::to_string(&list).map_err(|e| CliError::Internal(e.to_string()))?
     };
-    println!("{}", text.trim_end());
+    outln!("{}", text.trim_end());
     Ok(())
 }

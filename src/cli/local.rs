@@ -122,9 +122,9 @@ async fn serve(
         (None, true) => return Ok(None),
         (None, false) => LISTEN.parse().map_err(|error| CliError::Internal(format!("{LISTEN}: {error}")))?,
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| CliError::Config(format!("cannot listen on {address}: {error}; choose another with --listen")))?;
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        CliError::Config(format!("cannot listen on {address}: {error}; choose another with --listen"))
+    })?;
     let bound = listener.local_addr().map_or(address, |bound| bound);
     tracing::info!(%bound, "serving /metrics, /livez and /readyz");
     let (board, stop) = (Arc::clone(board), stop.clone());

@@ -20,5 +20,7 @@ pub(super) async fn open(data: &Path) -> Result<Store, CliError> {
             data.display()
         )));
     }
-    Store::open_read_only(&Location::Sqlite(data.to_owned())).await.map_err(|error| CliError::Internal(error.to_string()))
+    Store::open_read_only(&Location::Sqlite(data.to_owned()))
+        .await
+        .map_err(|error| CliError::Internal(error.to_string()))
 }

@@ -1,3 +1,4 @@
+use crate::cli::output::out;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 
     if let Some(path) = &args.report {
         let text = serde_json::to_vec_pretty(&report).map_err(|error| CliError::Internal(error.to_string()))?;
-        fs::write(path, text).map_err(|error| CliError::Internal(format!("cannot write {}: {error}", path.display())))?;
+        fs::write(path, text)
+            .map_err(|error| CliError::Internal(format!("cannot write {}: {error}", path.display())))?;
     }
     print(&report, global)?;
     if stop.is_cancelled() {
@@ -96,7 +98,7 @@ fn print(report: &RunReport, global: &Global) -> Result<(), CliError> {
             task.message.clone(),
         ]);
     }
-    print!("{}", table.render());
+    out!("{}", table.render());
     Ok(())
 }
 

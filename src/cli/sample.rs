@@ -1,3 +1,4 @@
+use crate::cli::output::outln;
 use std::path::PathBuf;
 
 use super::{CliError, Exit, Global};
@@ -28,7 +29,7 @@ pub struct Args {
 pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let Some(out) = args.out.filter(|_| !args.list) else {
         for damage in Damage::ALL {
-            println!("{:<24} {}", damage.name(), damage.what());
+            outln!("{:<24} {}", damage.name(), damage.what());
         }
         return Ok(Exit::Good);
     };
@@ -41,9 +42,9 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     };
     let planted = sample::write(&out, &recipe, &damages).await?;
     let Recipe { memories, seed, .. } = recipe;
-    println!("{}: {memories} memories, seed {seed}, {} damages planted", out.display(), planted.len());
+    outln!("{}: {memories} memories, seed {seed}, {} damages planted", out.display(), planted.len());
     for one in planted {
-        println!("  {:<24} {}", one.damage, one.what);
+        outln!("  {:<24} {}", one.damage, one.what);
     }
     Ok(Exit::Good)
 }

@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use serde_json::{Value, json};
 
 use super::output::print_value;
@@ -15,7 +16,7 @@ pub(super) fn print_summary(summary: &Summary, global: &Global) -> Result<(), Cl
         print_bank(bank, global.output == Format::Wide);
     }
     for (run, why) in &summary.unmeasured {
-        println!("not measured: run {run}: {why}");
+        outln!("not measured: run {run}: {why}");
     }
     Ok(())
 }
@@ -48,7 +49,7 @@ fn value(summary: &Summary) -> Value {
 fn print_bank(bank: &BankSummary, wide: bool) {
     let health = bank.status.health.as_ref();
     let score = health.and_then(|health| health.score).map_or_else(|| "unknown".to_owned(), |score| score.to_string());
-    println!("bank {}: health {score}", bank.name);
+    outln!("bank {}: health {score}", bank.name);
     let mut table = Table::new(&["  CONDITION", "STATUS", "REASON", "MESSAGE"]);
     for condition in &bank.status.conditions {
         table.row(vec![
@@ -58,7 +59,7 @@ fn print_bank(bank: &BankSummary, wide: bool) {
             shortened(&condition.message, wide),
         ]);
     }
-    print!("{}", table.render());
+    out!("{}", table.render());
     if bank.corruption.0 > 0 {
         let mut table = Table::new(&["  DAMAGE", "SEVERITY", "COMPONENT", "OBJECT", "COUNT", "WHAT TO DO"]);
         for event in &bank.corruption.1 {
@@ -72,8 +73,8 @@ fn print_bank(bank: &BankSummary, wide: bool) {
                 shortened(&event.advice, wide),
             ]);
         }
-        println!("\n  {} damages are open", bank.corruption.0);
-        print!("{}", table.render());
+        outln!("\n  {} damages are open", bank.corruption.0);
+        out!("{}", table.render());
     }
     if bank.findings.0 > 0 {
         let mut table = Table::new(&["  FINDING", "SEVERITY", "STATE", "PLACE", "EXCERPT", "WHAT TO DO"]);
@@ -87,10 +88,10 @@ fn print_bank(bank: &BankSummary, wide: bool) {
                 shortened(&finding.advice, wide),
             ]);
         }
-        println!("\n  {} findings are open", bank.findings.0);
-        print!("{}", table.render());
+        outln!("\n  {} findings are open", bank.findings.0);
+        out!("{}", table.render());
     }
-    println!();
+    outln!();
 }
 
 /// A message for a narrow table.

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::StoreExchange;
 use super::Follow;
+use super::exchange::StoreExchange;
 use crate::domain::{RunReport, RunSpec};
 use crate::runner::{Places, Progress, Runner};
 use crate::store::Store;

@@ -18,14 +18,14 @@ use super::{LocalError, Settings};
 use crate::board::{BankState, Board};
 use crate::domain::{Digest, Outcome, Phase, RunReport};
 use crate::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, EventDraft, PlannedRun, PolicyAsk, RunOwner, SelectedBank, plan_audit, plan_bank,
-    plan_check, plan_policy,
+    Asks, AuditAsk, BankPlan, CheckAsk, EventDraft, PlannedRun, PolicyAsk, RunOwner, SelectedBank, plan_audit,
+    plan_bank, plan_check, plan_policy,
 };
 use crate::resources::{
-    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit, ValidBank,
-    ValidCheck, ValidPolicy, Warning,
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit,
+    ValidBank, ValidCheck, ValidPolicy, Warning,
 };
-use crate::store::{AuditEntry, Begin, BankMetrics, Limits, RunRecord, Store, StoreError};
+use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, StoreError};
 
 /// How often the folder is glanced at and the clock compared with what is due.
 const TICK: Duration = Duration::from_secs(2);
@@ -267,12 +267,7 @@ impl Guardian {
         Ok(())
     }
 
-    async fn carry_out(
-        &mut self,
-        bank: &ValidBank,
-        plan: BankPlan,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn carry_out(&mut self, bank: &ValidBank, plan: BankPlan, now: Timestamp) -> Result<(), StoreError> {
         // Without `..`: a part of the plan that nobody carries out does not compile.
         let BankPlan { create, skip, cancel, start, held, delete, status, events, next: _ } = plan;
         let name = &bank.meta.name;
@@ -385,7 +380,9 @@ impl Guardian {
     }
 
     async fn start_run(&mut self, bank: &ValidBank, name: &str, now: Timestamp) -> Result<(), StoreError> {
-        let Some(run) = self.banks.get_mut(&bank.meta.name).and_then(|watched| watched.run(name)) else { return Ok(()) };
+        let Some(run) = self.banks.get_mut(&bank.meta.name).and_then(|watched| watched.run(name)) else {
+            return Ok(());
+        };
         self.store.mark_started(&run.uid, now).await?;
         run.view.phase = Phase::Running;
         run.view.started = Some(now);
@@ -478,7 +475,9 @@ impl Guardian {
             }
         };
         for bank in &config.banks {
-            let Some(status) = self.banks.get(&bank.meta.name).and_then(|watched| watched.status.clone()) else { continue };
+            let Some(status) = self.banks.get(&bank.meta.name).and_then(|watched| watched.status.clone()) else {
+                continue;
+            };
             let name = (config.namespace.clone(), bank.meta.name.clone());
             let state = state(status, bank.suspend, metrics.get(&name));
             self.board.put(name, state);
@@ -573,10 +572,7 @@ impl Guardian {
                     watched.facts.corruption.open,
                     watched.facts.corruption.top.iter().map(|(_, event)| event.clone()).collect(),
                 ),
-                findings: (
-                    findings.critical + findings.high + findings.medium + findings.low,
-                    findings.top.clone(),
-                ),
+                findings: (findings.critical + findings.high + findings.medium + findings.low, findings.top.clone()),
             });
         }
         summary

@@ -6,12 +6,7 @@ use crate::runner::Places;
 
 /// Where a bank's volumes are on this machine: claims where `--claim` says, folders relative to the file
 /// that declares them. A claim that nobody named stays out, and what needs it is told as not mounted.
-pub(super) fn places(
-    bank: &ValidBank,
-    config: &Path,
-    claims: &BTreeMap<String, PathBuf>,
-    scratch: PathBuf,
-) -> Places {
+pub(super) fn places(bank: &ValidBank, config: &Path, claims: &BTreeMap<String, PathBuf>, scratch: PathBuf) -> Places {
     let volumes = bank
         .volumes
         .iter()

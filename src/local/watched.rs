@@ -51,13 +51,9 @@ pub(super) struct Run {
     pub spec: RunSpec,
 }
 
-/// How the owner is kept in the store: with the slot, which is not part of who asked.
+/// Who asked for a run and for which slot, as the store keeps it.
 pub(super) fn owner_record(owner: &RunOwner, slot: Option<Timestamp>) -> Value {
-    let mut value = serde_json::to_value(owner).unwrap_or(Value::Null);
-    if let (Some(slot), Some(map)) = (slot, value.as_object_mut()) {
-        map.insert("slot".to_owned(), json!(slot));
-    }
-    value
+    json!({"owner": owner, "slot": slot})
 }
 
 impl Run {
@@ -66,7 +62,7 @@ impl Run {
         let spec: RunSpec = serde_json::from_value(record.spec.clone()).ok()?;
         let view = RunView {
             name: record.name.clone(),
-            owner: serde_json::from_value(record.owner.clone()).ok()?,
+            owner: serde_json::from_value(record.owner.get("owner")?.clone()).ok()?,
             // Nothing runs before this process starts it: what was running when an earlier one ended has left
             // no report, and is executed again.
             phase: if record.phase == Phase::Running { Phase::Pending } else { record.phase },

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::row::Row;
-use crate::domain::Phase;
 use super::view::{RunOwner, RunView};
 use super::wake::{Wake, after};
+use crate::domain::Phase;
 
 /// Runs of a policy, check or audit that is gone are kept for a week.
 const ORPHAN_SECONDS: i64 = 7 * 86_400;

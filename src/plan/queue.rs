@@ -68,12 +68,13 @@ impl Queue<'_> {
     /// Decides of every run that waits: skipped, started, or held and why. Slot order; who waits for the lock
     /// alone keeps later ones from overtaking it, who waits for anything else does not.
     pub fn decide(&self, runs: &[RunView], plan: &mut BankPlan, wake: &mut Wake) {
-        let running: Vec<_> = runs.iter().filter(|run| run.phase == Phase::Running).collect();
+        let mut ordered: Vec<_> = runs.iter().collect();
+        ordered.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.created, &run.name));
+        let in_order = ordered.into_iter();
+        let running: Vec<_> = in_order.clone().filter(|run| run.phase == Phase::Running).collect();
+        let waiting: Vec<_> = in_order.filter(|run| run.phase.waiting()).collect();
         let mut lock = Lock::default();
         running.iter().for_each(|run| lock.take(run));
-        self.replace(runs, &running, plan);
-        let mut waiting: Vec<_> = runs.iter().filter(|run| run.phase.waiting()).collect();
-        waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.created, &run.name));
         let mut started: Vec<&RunView> = Vec::new();
         for run in &waiting {
             if let Some((reason, message)) = self.skip(run, &waiting, plan) {
@@ -81,12 +82,10 @@ impl Queue<'_> {
                 continue;
             }
             let busy = running.iter().chain(&started).find(|other| other.owner == run.owner);
-            let held = self.gate(run, busy.copied(), wake).or_else(|| {
+            let held = self.closed(run, wake).or_else(|| self.beside(run, busy.copied()?, plan)).or_else(|| {
                 let other = lock.against(run)?;
-                Some((
-                    HeldReason::Locked,
-                    format!("waits until {other} has ended, for one of both needs the bank alone"),
-                ))
+                let message = format!("waits until {other} has ended, for one of both needs the bank alone");
+                Some((HeldReason::Locked, message))
             });
             match held {
                 None => {
@@ -109,17 +108,6 @@ impl Queue<'_> {
 
     fn row(&self, owner: &RunOwner) -> Option<&Row<'_>> {
         self.rows.iter().find(|row| row.owner() == *owner)
-    }
-
-    /// Cancels running runs whose place a newer slot takes.
-    fn replace(&self, runs: &[RunView], running: &[&RunView], plan: &mut BankPlan) {
-        for run in running {
-            let Some(row) = self.row(&run.owner) else { continue };
-            let newer = runs.iter().find(|r| r.owner == run.owner && r.phase.waiting() && r.slot > run.slot);
-            if newer.is_some() && row.schedule.concurrency == ConcurrencyPolicy::Replace {
-                plan.cancel.push(run.name.clone());
-            }
-        }
     }
 
     /// A run that nobody asks for any more, or whose next slot has come.
@@ -147,8 +135,8 @@ impl Queue<'_> {
         Some((Reason::Superseded, message))
     }
 
-    /// What keeps a run from starting, apart from the lock.
-    fn gate(&self, run: &RunView, busy: Option<&RunView>, wake: &mut Wake) -> Option<(HeldReason, String)> {
+    /// What keeps a run from starting even were it alone.
+    fn closed(&self, run: &RunView, wake: &mut Wake) -> Option<(HeldReason, String)> {
         if self.bank.suspend {
             return Some((HeldReason::Suspended, "the bank is suspended".to_owned()));
         }
@@ -182,8 +170,20 @@ impl Queue<'_> {
                 return Some((HeldReason::Condition, format!("held by {}: {name} is {status}", policy.meta.name)));
             }
         }
-        let alone = row.is_none_or(|row| row.schedule.concurrency != ConcurrencyPolicy::Allow);
-        let busy = busy.filter(|_| alone && run.owner != RunOwner::Hand)?;
+        None
+    }
+
+    /// Whether an earlier run of the same owner keeps it waiting. One whose place it takes is cancelled: only now,
+    /// where nothing else keeps it from starting.
+    fn beside(&self, run: &RunView, busy: &RunView, plan: &mut BankPlan) -> Option<(HeldReason, String)> {
+        let concurrency = self.row(&run.owner).map(|row| row.schedule.concurrency);
+        if run.owner == RunOwner::Hand || concurrency == Some(ConcurrencyPolicy::Allow) {
+            return None;
+        }
+        let replaced = concurrency == Some(ConcurrencyPolicy::Replace) && busy.phase == Phase::Running;
+        if replaced && run.slot > busy.slot && !plan.cancel.contains(&busy.name) {
+            plan.cancel.push(busy.name.clone());
+        }
         Some((HeldReason::EarlierRun, format!("waits until {} has ended", busy.name)))
     }
 }

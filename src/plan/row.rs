@@ -2,9 +2,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::event::{EventDraft, EventReason};
 use super::reason::ConditionReason;
-use crate::domain::Phase;
 use super::view::{PolicyAsk, RunOwner, RunView};
 use super::wake::{Wake, after};
+use crate::domain::Phase;
 use crate::engine::schedule::{
     ConcurrencyPolicy, MAX_MISSED, Rule, Since, asked, due, request_name, run_name, spread_offset,
 };

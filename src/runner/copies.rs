@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
-use crate::engine::integrity::sqlite::Judgement;
 use crate::domain::{Bank, Check, CorruptionEvent, PathInVolume, SqlDatabase};
+use crate::engine::integrity::sqlite::Judgement;
 
 /// A SQLite file of the bank as one run sees it.
 #[derive(Debug)]

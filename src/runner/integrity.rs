@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
+use crate::bank::Meter;
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
 use crate::bank::sqlite::{SqliteCopy, SqliteReport, check, check_history};
-use crate::bank::Meter;
 use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
 use crate::engine::integrity::files::Manifest;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
@@ -71,7 +71,11 @@ impl<E: Exchange> Runner<E> {
             Ok(previous) => previous,
             Err(error) => {
                 // To begin anew would trust whatever is there now: a person must say so.
-                body.checks.push(Check::unknown("files-names", &component, format!("the manifest of earlier runs: {error}")));
+                body.checks.push(Check::unknown(
+                    "files-names",
+                    &component,
+                    format!("the manifest of earlier runs: {error}"),
+                ));
                 return Ok(());
             }
         };

@@ -3,7 +3,8 @@ use super::records::{self, named};
 use super::value::args;
 use super::{Store, StoreError};
 use crate::domain::{
-    BankFacts, CorruptionEvent, CorruptionSummary, Finding, FindingState, FindingSummary, Level, Measurement, Severity, TaskKind,
+    BankFacts, CorruptionEvent, CorruptionSummary, Finding, FindingState, FindingSummary, Level, Measurement, Severity,
+    TaskKind,
 };
 
 /// Worst first.

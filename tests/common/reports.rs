@@ -7,7 +7,8 @@ use memorybank::domain::{
     Check, CorruptionEvent, CorruptionType, Finding, Level, Outcome, Reason, RunReport, ScopeReport, SecurityEventType,
     Severity, TaskKind, TaskReport, Verdict,
 };
-use memorybank::store::{Location, Phase, RunRecord};
+use memorybank::domain::Phase;
+use memorybank::store::{Location, RunRecord};
 use sqlx::Connection as _;
 
 /// Some minutes after a fixed moment.

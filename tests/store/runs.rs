@@ -1,7 +1,8 @@
 //! Runs and the delivery of their reports.
 
 use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
-use memorybank::store::{AuditEntry, Begin, Finish, Location, Phase, Store};
+use memorybank::domain::Phase;
+use memorybank::store::{AuditEntry, Begin, Finish, Location, Store};
 
 use crate::reports::{at, check, damage, finding, record, report};
 use crate::{audit, audit_task, check_task, entry, facts, integrity, on_both};

@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -28,9 +29,9 @@ fn tell(
     match global.output {
         Format::Json | Format::Yaml => {
             let text = serde_json::to_string_pretty(&json(&judgement));
-            println!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
+            outln!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
         }
-        Format::Table | Format::Wide => print!("{}", table(&judgement)),
+        Format::Table | Format::Wide => out!("{}", table(&judgement)),
     }
     Ok(if judgement.exact() { Exit::Good } else { Exit::Findings })
 }

@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,12 +44,12 @@ pub async fn run(args: &Args, global: &Global) -> Result<Exit, CliError> {
     match global.output {
         Format::Json | Format::Yaml => {
             let text = serde_json::to_string_pretty(&json(&report));
-            println!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
+            outln!("{}", text.map_err(|error| CliError::Internal(error.to_string()))?);
         }
-        Format::Table => print!("{}", table(&report)),
+        Format::Table => out!("{}", table(&report)),
         Format::Wide => {
-            print!("{}", table(&report));
-            report.missed.iter().for_each(|case| println!("missed: {case}"));
+            out!("{}", table(&report));
+            report.missed.iter().for_each(|case| outln!("missed: {case}"));
         }
     }
     let reached =

@@ -95,7 +95,10 @@ pub fn consistent(bank: &Bank, wanted: &[Wanted], facts: &BankFacts, wake: &mut 
         Proof::Missing(lack, message) => Judged::unknown(lack.of_check(), message),
         Proof::NotAsked => Judged::unknown(
             ConditionReason::NotChecked,
-            format!("nobody asks for an IntegrityCheck of the scope {} at level Checksum or Full: add one", scope.name()),
+            format!(
+                "nobody asks for an IntegrityCheck of the scope {} at level Checksum or Full: add one",
+                scope.name()
+            ),
         ),
     }
 }

@@ -25,7 +25,7 @@ pub fn on_schedule(known: &Known<'_>, wake: &mut Wake) -> Judged {
     let mut worst: Option<(usize, ConditionReason, String)> = None;
     for row in rows {
         if let Some(run) = overdue_held(row, &known.observed.runs, wake) {
-            held.get_or_insert_with(|| format!("run {} waits: {}", run.name, run.message));
+            held.get_or_insert_with(|| format!("run {} still waits to start: its status says for what", run.name));
             continue;
         }
         if let Some((reason, message)) = trouble(&row.status, row.schedule.active_deadline_seconds, wake) {
@@ -54,6 +54,7 @@ fn overdue_held<'a>(row: &Row<'_>, runs: &'a [RunView], wake: &mut Wake) -> Opti
         .starting_deadline_seconds
         .map_or_else(|| row.status.expected_interval_seconds.unwrap_or(0) / 5, i64::from);
     let grace = grace.saturating_add(i64::from(row.schedule.spread_seconds));
-    let mut waiting = runs.iter().filter(|run| run.owner == owner && run.phase.waiting());
-    waiting.find(|run| wake.passed(after(run.slot.unwrap_or(run.created), grace)))
+    let mut waiting: Vec<_> = runs.iter().filter(|run| run.owner == owner && run.phase.waiting()).collect();
+    waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), &run.name));
+    waiting.into_iter().find(|run| wake.passed(after(run.slot.unwrap_or(run.created), grace)))
 }
