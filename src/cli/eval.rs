@@ -37,9 +37,6 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     match args.what {
         What::Sample { bank, data } => sample::run(&bank, &data, global).await,
         What::Sqlite(args) => sqlite::run(&args, global).await,
-        // Becomes `super::eval_leaks::run(&file, global).await`.
-        What::Leaks { file } => {
-            Err(CliError::Internal(format!("{}: the leak scan is not part of this build", file.display())))
-        }
+        What::Leaks { file } => super::eval_leaks::run(&file, global).await,
     }
 }

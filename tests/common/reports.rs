@@ -3,11 +3,11 @@
 #![allow(dead_code)] // Each test binary uses its part.
 
 use jiff::{SignedDuration, Timestamp};
+use memorybank::domain::Phase;
 use memorybank::domain::{
     Check, CorruptionEvent, CorruptionType, Finding, Level, Outcome, Reason, RunReport, ScopeReport, SecurityEventType,
     Severity, TaskKind, TaskReport, Verdict,
 };
-use memorybank::domain::Phase;
 use memorybank::store::{Location, RunRecord};
 use sqlx::Connection as _;
 

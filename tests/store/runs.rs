@@ -1,7 +1,7 @@
 //! Runs and the delivery of their reports.
 
-use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
 use memorybank::domain::Phase;
+use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
 use memorybank::store::{AuditEntry, Begin, Finish, Location, Store};
 
 use crate::reports::{at, check, damage, finding, record, report};

@@ -2,22 +2,40 @@ use crate::cli::output::{out, outln};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::cli::objects::open;
 use crate::cli::{CliError, Exit, Format, Global};
-use crate::domain::{Check, CorruptionEvent, Finding};
+use crate::domain::{Check, CorruptionEvent, Finding, RunReport};
 use crate::sample::{self, Judgement, Told};
+use crate::store::StoreError;
+
+/// The bank of a sample, as its configuration names it.
+const BANK: &str = "sample";
+const NAMESPACE: &str = "default";
+/// More than a sample can be planted with.
+const MAX_EVENTS: u32 = 1_000;
 
 /// Compares what the store in `data` holds as open with what was planted in `bank`.
-#[allow(clippy::unused_async, reason = "the store is async")]
 pub async fn run(bank: &Path, data: &Path, global: &Global) -> Result<Exit, CliError> {
-    let _ = global;
-    // Becomes: open the Store in `data`, take the open events and findings of the bank `sample` and the
-    // checks of its newest runs, and give them to `tell`.
-    sample::planted(bank)?;
-    Err(CliError::Unmeasured(format!("{} cannot be read: the store is not part of this build", data.display())))
+    let store = open(data).await?;
+    let internal = |error: StoreError| CliError::Internal(error.to_string());
+    let corruption = store.open_corruption(NAMESPACE, BANK, MAX_EVENTS).await.map_err(internal)?;
+    let findings = store.open_findings(NAMESPACE, BANK, MAX_EVENTS).await.map_err(internal)?;
+    let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
+    let mut checks = Vec::new();
+    // The history keeps the newest runs; a sample has no others.
+    for run in store.runs(NAMESPACE, BANK).await.map_err(internal)? {
+        let Some(digest) = run.report else { continue };
+        let bytes = store.get_blob(&digest).await.map_err(internal)?;
+        let report = bytes.and_then(|bytes| serde_json::from_slice::<RunReport>(&bytes).ok());
+        checks.extend(report.into_iter().flat_map(|report| report.tasks).flat_map(|task| task.checks));
+    }
+    if checks.is_empty() {
+        return Err(CliError::Unmeasured(format!("no run of bank {BANK} has ended in {}", data.display())));
+    }
+    tell(bank, &corruption, &findings, &checks, global)
 }
 
 /// Judges and prints. Good where exactly the planted damage was found and every check was made.
-#[allow(dead_code, reason = "called with what the store holds")]
 fn tell(
     bank: &Path,
     corruption: &[CorruptionEvent],
