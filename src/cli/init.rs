@@ -23,6 +23,7 @@ pub struct Args {
     force: bool,
 }
 
+#[allow(clippy::unused_async)] // One signature for every command.
 pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let (stack, folder) = match &args.compose {
         Some(file) => (discover::in_compose(file), file.parent().map_or_else(PathBuf::new, Path::to_owned)),

@@ -135,6 +135,7 @@ async fn serve(
     })))
 }
 
+#[allow(clippy::needless_pass_by_value)] // For map_err.
 fn refused(error: StoreError) -> CliError {
     match error {
         StoreError::Locked { .. } | StoreError::Denied { .. } => CliError::Config(error.to_string()),

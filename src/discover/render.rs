@@ -31,11 +31,11 @@ fn resources(stack: &Stack, config: &str) -> String {
         stack.flavor
     );
     if let Some(url) = &stack.api {
-        let _ = write!(out, "  api:\n    url: {}\n", quoted(url));
+        let _ = writeln!(out, "  api:\n    url: {}", quoted(url));
     }
     match &stack.database {
         Some(Database::Sqlite(volume, path)) => {
-            let _ = write!(out, "  database:\n    sqlite: {{volume: {volume}, path: {}}}\n", quoted(path));
+            let _ = writeln!(out, "  database:\n    sqlite: {{volume: {volume}, path: {}}}", quoted(path));
         }
         Some(Database::Postgres) => out.push_str(
             "  database:\n    # Put the URL into the file secrets/database/url of this folder.\n    \
@@ -44,10 +44,10 @@ fn resources(stack: &Stack, config: &str) -> String {
         None => {}
     }
     if let Some((volume, path)) = &stack.history {
-        let _ = write!(out, "  history: {{volume: {volume}, path: {}}}\n", quoted(path));
+        let _ = writeln!(out, "  history: {{volume: {volume}, path: {}}}", quoted(path));
     }
     if let Some((url, collection)) = &stack.qdrant {
-        let _ = write!(out, "  vectorStore:\n    qdrant: {{url: {}, collection: {collection}}}\n", quoted(url));
+        let _ = writeln!(out, "  vectorStore:\n    qdrant: {{url: {}, collection: {collection}}}", quoted(url));
     }
     if !stack.volumes.is_empty() {
         out.push_str("  volumes:\n");
@@ -58,13 +58,13 @@ fn resources(stack: &Stack, config: &str) -> String {
             (VolumeSource::Folder(path), false) => format!("folder: {{path: {}}}", quoted(&from_config(path, config))),
             _ => format!("persistentVolumeClaim: {{claimName: {}}}", volume.name),
         };
-        let _ = write!(out, "  - {{name: {}, {source}}}\n", volume.name);
+        let _ = writeln!(out, "  - {{name: {}, {source}}}", volume.name);
     }
     if !stack.backups.is_empty() {
         out.push_str("  backups:\n");
     }
     for (name, volume, path) in &stack.backups {
-        let _ = write!(out, "  - {{name: {name}, volume: {volume}, path: {}}}\n", quoted(path));
+        let _ = writeln!(out, "  - {{name: {name}, volume: {volume}, path: {}}}", quoted(path));
     }
     out.push_str(&policy(stack));
     out
@@ -108,8 +108,8 @@ fn compose(stack: &Stack, config: &str) -> String {
             VolumeSource::Named(name) => name,
             VolumeSource::Folder(path) => path,
         };
-        let _ = write!(claims, "      - --claim={0}=/banks/{0}\n", volume.name);
-        let _ = write!(mounts, "      - {}\n", quoted(&format!("{source}:/banks/{}:ro", volume.name)));
+        let _ = writeln!(claims, "      - --claim={0}=/banks/{0}", volume.name);
+        let _ = writeln!(mounts, "      - {}", quoted(&format!("{source}:/banks/{}:ro", volume.name)));
     }
     format!(
         "# The guardian beside this stack: docker compose -f YOUR_FILE -f THIS_FILE up -d memorybank\n\

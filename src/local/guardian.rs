@@ -30,7 +30,7 @@ use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, Sto
 /// How often the folder is glanced at and the clock compared with what is due.
 const TICK: Duration = Duration::from_secs(2);
 /// How often old records are removed.
-const RETENTION: Duration = Duration::from_secs(6 * 3600);
+const RETENTION: Duration = Duration::from_hours(6);
 /// How long runs get to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 

@@ -25,9 +25,12 @@ pub use error::LocalError;
 pub use guardian::Guardian;
 pub use summary::{BankSummary, Summary};
 
-/// Follows the progress of a run, given its name.
+/// Takes the name of a run that begins, and the end at which its steps can be followed.
+type Follower = dyn Fn(&str, watch::Receiver<Option<Step>>) + Send + Sync;
+
+/// Follows the progress of runs.
 #[derive(Clone)]
-pub struct Follow(pub Arc<dyn Fn(&str, watch::Receiver<Option<Step>>) + Send + Sync>);
+pub struct Follow(pub Arc<Follower>);
 
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

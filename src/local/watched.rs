@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec, TaskReport};
+use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec, Severity, TaskReport};
 use crate::plan::{Measured, Observed, PlannedRun, RunOwner, RunView, exclusive};
 use crate::resources::{
     Condition, FindingCounts, MaintenanceRunStatus, MemoryBankStatus, RunReportRef, TaskStatus, Time,
@@ -154,12 +154,11 @@ fn task_status(task: &TaskReport) -> TaskStatus {
         let count = task.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
         (count > 0).then_some(count)
     };
-    use crate::domain::Severity::{Critical, High, Low, Medium};
     let counts = FindingCounts {
-        critical: of(Critical),
-        high: of(High),
-        medium: of(Medium),
-        low: of(Low),
+        critical: of(Severity::Critical),
+        high: of(Severity::High),
+        medium: of(Severity::Medium),
+        low: of(Severity::Low),
         ..FindingCounts::default()
     };
     TaskStatus {

@@ -1,4 +1,3 @@
-use prometheus::core::Collector as _;
 use prometheus::{GaugeVec, Opts, TextEncoder};
 
 use crate::board::{BankState, Board};
@@ -15,7 +14,7 @@ pub(super) fn render(board: &Board) -> String {
         more.extend(of_process(board)?);
         Ok(more)
     }) {
-        Ok(more) => families.extend(more.iter().flat_map(|gauge| gauge.collect())),
+        Ok(more) => families.extend(more.iter().flat_map(prometheus::core::Collector::collect)),
         Err(error) => trouble = format!("# bank metrics left out: {error}\n"),
     }
     families.retain(|family| !family.get_metric().is_empty());

@@ -2,6 +2,7 @@
 
 mod exposition;
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ async fn readyz(State(board): State<Arc<Board>>) -> impl IntoResponse {
     for (name, ready, note) in parts {
         let word = if ready { "ok" } else { "pending" };
         let colon = if note.is_empty() { "" } else { ": " };
-        text.push_str(&format!("{name} {word}{colon}{note}\n"));
+        let _ = writeln!(text, "{name} {word}{colon}{note}"); // Writing to a String cannot fail.
     }
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
