@@ -14,5 +14,6 @@ pub mod local;
 pub mod plan;
 pub mod resources;
 pub mod runner;
+pub mod sample;
 pub mod server;
 pub mod store;

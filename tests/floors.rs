@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its floor. `plan` stands on `resources`: it plans over their types.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("domain", 0),
     ("engine", 1),
     ("resources", 2),
@@ -14,6 +14,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("board", 4),
     ("discover", 4),
     ("store", 4),
+    ("sample", 4),
     ("runner", 5),
     ("local", 6),
     ("server", 6),

@@ -1,10 +1,11 @@
 //! Planning over validated resources: tables of what users would notice, on plain YAML.
 
+#[path = "common/planning.rs"]
 mod common;
 
 use common::{World, at, condition};
-use memorybank::domain::{CorruptionEvent, CorruptionType, Level, Outcome, Severity, TaskKind};
-use memorybank::plan::{EventReason, HeldReason, RunOwner, RunPhase};
+use memorybank::domain::{CorruptionEvent, CorruptionType, Level, Outcome, Phase, Severity, TaskKind};
+use memorybank::plan::{EventReason, HeldReason, RunOwner};
 
 const BANK: &str = "
 apiVersion: memorybank.dev/v1alpha1
@@ -28,7 +29,7 @@ spec:
 }
 
 const DAILY: &str = "  schedules:
-  - {name: daily, cron: '0 6 * * *', tasks: [{task: IntegrityCheck, level: Quick}, {task: SecurityAudit}]}
+  - {name: daily, cron: '0 6 * * *', tasks: [{task: IntegrityCheck, level: Checksum}, {task: SecurityAudit}]}
 ";
 
 #[test]
@@ -43,7 +44,7 @@ fn a_due_slot_makes_one_run_with_its_documented_name_and_starts_it() {
     let work = serde_json::to_value(&plan.create[0].spec.tasks).unwrap();
     assert_eq!(work[0]["scopes"], serde_json::json!(["Database"]), "what the bank declares");
     assert_eq!(work[1]["scopes"], serde_json::json!(["Leaks", "Erasure"]));
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     assert!(world.step("2026-11-22T06:05:00Z").create.is_empty());
     let row = &world.status().schedules[0];
     assert_eq!(row.last_success_time.as_ref().unwrap().0, at("2026-11-22T06:00:00Z"));
@@ -72,7 +73,7 @@ fn a_day_down_catches_up_the_newest_slot_and_tells_the_others_once() {
     assert_eq!(plan.events.iter().filter(|e| e.reason == EventReason::SlotMissed).count(), 1);
     assert_eq!(condition(world.status(), "OnSchedule"), ("False", "SlotMissed"));
     assert_eq!(world.status().schedules[0].missed_runs, Some(23));
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     let again = world.step("2026-11-23T00:02:00Z");
     assert!(again.events.is_empty());
     assert_eq!(condition(world.status(), "OnSchedule"), ("True", "AsExpected"), "the run of a later slot has ended");
@@ -131,7 +132,7 @@ fn outside_its_windows_a_run_is_held_until_one_opens_and_a_request_passes_them()
     world.reload(&text.replace("{name: standard}", "{name: standard, annotations: {memorybank.dev/run-now: now-1}}"));
     let plan = world.step("2026-11-21T06:00:00Z");
     assert_eq!((plan.create.len(), plan.start.len()), (1, 1));
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     assert_eq!(world.step("2026-11-22T05:00:00Z").start.len(), 1);
 }
 
@@ -140,7 +141,7 @@ fn a_request_runs_once_per_token_and_bank() {
     let text = policy(", annotations: {memorybank.dev/run-now: t1/daily}}", DAILY);
     let mut world = World::new(&text);
     assert_eq!(world.step("2026-11-22T12:00:00Z").start.len(), 1);
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     world.runs.clear();
     assert!(world.step("2026-11-22T13:00:00Z").create.is_empty(), "even when the run was deleted");
     world.echo();
@@ -159,7 +160,7 @@ fn concurrency_forbids_allows_or_replaces() {
         let mut world = World::new(&policy("}", &hourly));
         world.step("2026-11-22T05:30:00Z");
         world.step("2026-11-22T06:00:00Z");
-        assert_eq!(world.runs[0].phase, RunPhase::Running);
+        assert_eq!(world.runs[0].phase, Phase::Running);
         let plan = world.step("2026-11-22T07:00:00Z");
         assert_eq!((plan.create.len(), plan.cancel.len(), plan.start.len()), (created, cancelled, started), "{rule}");
         let told = plan.events.iter().any(|e| e.reason == EventReason::RunSkippedOverlap);
@@ -180,11 +181,11 @@ fn who_needs_the_bank_alone_waits_and_is_not_overtaken() {
     assert_eq!(world.step("2026-11-22T06:00:00Z").start.len(), 1);
     assert_eq!(world.step("2026-11-22T06:01:00Z").held[0].1, HeldReason::Locked);
     assert_eq!(world.step("2026-11-22T06:02:00Z").held[0].1, HeldReason::Locked);
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     let plan = world.step("2026-11-22T06:03:00Z");
     assert_eq!(plan.start.len(), 1);
     assert!(plan.start[0].starts_with("assistant-b-"));
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     assert!(world.step("2026-11-22T06:04:00Z").start[0].starts_with("assistant-c-"));
 }
 
@@ -207,7 +208,7 @@ fn a_deleted_policy_ends_what_has_not_started_and_its_runs_go_after_a_week() {
     let mut world = World::new(&policy("}", &held));
     world.step("2026-11-22T05:59:00Z");
     world.step("2026-11-22T06:00:00Z");
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     world.step("2026-11-22T06:30:00Z");
     world.reload(BANK);
     let plan = world.step("2026-11-22T07:00:00Z");
@@ -224,11 +225,11 @@ fn history_keeps_one_succeeded_and_three_failed() {
     world.step("2026-11-01T05:00:00Z");
     for day in 1..=9 {
         world.step(&format!("2026-11-{day:02}T06:00:00Z"));
-        world.finish(if day % 2 == 0 { RunPhase::Succeeded } else { RunPhase::Failed });
+        world.finish(if day % 2 == 0 { Phase::Succeeded } else { Phase::Failed });
     }
     world.step("2026-11-09T07:00:00Z");
     let count = |phase| world.runs.iter().filter(|run| run.phase == phase).count();
-    assert_eq!((count(RunPhase::Succeeded), count(RunPhase::Failed)), (1, 3));
+    assert_eq!((count(Phase::Succeeded), count(Phase::Failed)), (1, 3));
     assert_eq!(world.status().schedules[0].consecutive_failures, Some(1));
     assert_eq!(condition(world.status(), "OnSchedule"), ("False", "RunsFailing"));
 }
@@ -249,7 +250,7 @@ spec: {{bankName: assistant, level: Full}}
     let plan = world.step("2026-11-22T06:00:00Z");
     assert_eq!((plan.create.len(), plan.start.len()), (1, 1));
     assert_eq!(plan.create[0].owner, RunOwner::Check("once".to_owned()));
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     world.step("2026-11-22T06:01:00Z");
     world.runs.clear();
     assert!(world.step("2026-11-22T07:00:00Z").create.is_empty(), "deleting the run does not repeat it");
@@ -271,7 +272,7 @@ spec: {{bankName: assistant, schedule: {{cron: '0 3 * * *', timeZone: Europe/Ber
     world.step("2026-11-22T00:00:00Z");
     assert_eq!(world.audits["nightly"].next_slot_time.as_ref().unwrap().0, at("2026-11-22T02:00:00Z"));
     assert_eq!(world.step("2026-11-22T03:00:00Z").create.len(), 1, "an hour late, within a fifth of a day");
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     assert!(world.step("2026-11-22T03:01:00Z").create.is_empty());
     assert_eq!(world.audits["nightly"].next_slot_time.as_ref().unwrap().0, at("2026-11-23T02:00:00Z"));
     let plan = world.step("2026-11-23T12:00:00Z");
@@ -296,7 +297,13 @@ fn conditions_tell_what_was_measured_and_nothing_else() {
     for (name, status, reason) in expected {
         assert_eq!(condition(world.status(), name), (status, reason), "{name}");
     }
-    world.measure(TaskKind::IntegrityCheck, Some(Level::Quick), "Database", Outcome::Succeeded, "2026-11-22T06:00:00Z");
+    world.measure(
+        TaskKind::IntegrityCheck,
+        Some(Level::Checksum),
+        "Database",
+        Outcome::Succeeded,
+        "2026-11-22T06:00:00Z",
+    );
     world.measure(TaskKind::SecurityAudit, None, "Leaks", Outcome::Succeeded, "2026-11-22T06:00:00Z");
     world.measure(TaskKind::SecurityAudit, None, "Erasure", Outcome::Unknown, "2026-11-22T06:00:00Z");
     world.step("2026-11-22T06:01:00Z");
@@ -318,11 +325,20 @@ fn conditions_tell_what_was_measured_and_nothing_else() {
 }
 
 #[test]
+fn a_quick_check_reads_no_rows_and_so_proves_no_agreement() {
+    let mut world = World::new(&policy("}", &DAILY.replace("Checksum", "Quick")));
+    world.measure(TaskKind::IntegrityCheck, Some(Level::Quick), "Database", Outcome::Succeeded, "2026-11-22T06:00:00Z");
+    world.step("2026-11-22T06:01:00Z");
+    assert_eq!(condition(world.status(), "Intact"), ("True", "AsExpected"));
+    assert_eq!(condition(world.status(), "Consistent"), ("Unknown", "NotChecked"));
+}
+
+#[test]
 fn waiving_what_cannot_be_kept_makes_a_bank_ready() {
     let text = policy("}", DAILY).replacen("spec:", "spec:\n  waivedConditions: [BackedUp]", 1);
     let mut world = World::new(&text);
     for (kind, level, scope) in [
-        (TaskKind::IntegrityCheck, Some(Level::Quick), "Database"),
+        (TaskKind::IntegrityCheck, Some(Level::Checksum), "Database"),
         (TaskKind::SecurityAudit, None, "Leaks"),
         (TaskKind::SecurityAudit, None, "Erasure"),
     ] {
@@ -349,7 +365,7 @@ fn damage_breaks_the_promise_that_it_concerns() {
         let mut world = World::new(&policy("}", DAILY));
         world.measure(
             TaskKind::IntegrityCheck,
-            Some(Level::Quick),
+            Some(Level::Checksum),
             "Database",
             Outcome::Succeeded,
             "2026-11-22T06:00:00Z",
@@ -431,7 +447,7 @@ spec: {{bankName: assistant, tasks: [{{task: IntegrityCheck, level: Full}}]}}
     );
     let mut world = World::new(&text);
     assert_eq!(world.step("2026-11-22T05:00:00Z").start, ["by-hand"]);
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     for day in 23..=30 {
         let plan = world.step(&format!("2026-11-{day}T05:00:00Z"));
         assert!(plan.create.is_empty() && plan.delete.is_empty());
@@ -443,7 +459,7 @@ fn a_clock_that_was_far_ahead_is_told_and_not_passed_over() {
     let mut world = World::new(&policy("}", DAILY));
     world.step("2026-11-22T05:00:00Z");
     world.step("2031-01-01T06:00:00Z");
-    world.finish(RunPhase::Succeeded);
+    world.finish(Phase::Succeeded);
     world.step("2026-11-22T06:30:00Z");
     assert_eq!(condition(world.status(), "OnSchedule"), ("False", "Overdue"));
 }

@@ -1,12 +1,14 @@
 //! What holds of planning whatever happens: restarts, clocks that jump, edits, runs that end anyhow.
 
+#[path = "common/planning.rs"]
 mod common;
 
 use std::collections::BTreeSet;
 
 use common::{Crash, World, at};
 use jiff::{SignedDuration, Timestamp};
-use memorybank::plan::{BankPlan, EventReason, RunOwner, RunPhase};
+use memorybank::domain::Phase;
+use memorybank::plan::{BankPlan, EventReason, RunOwner};
 use memorybank::resources::MemoryBankStatus;
 use proptest::prelude::*;
 
@@ -62,7 +64,7 @@ enum Edit {
 enum Event {
     /// So many seconds pass; negative ones where somebody sets the clock.
     Tick(i64),
-    Finish(RunPhase),
+    Finish(Phase),
     Edit(Edit),
     Crash(Crash),
 }
@@ -71,7 +73,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (0i64..7_200).prop_map(Event::Tick),
         1 => (-7_200i64..200_000).prop_map(Event::Tick),
-        4 => prop_oneof![Just(RunPhase::Succeeded), Just(RunPhase::Failed), Just(RunPhase::Unknown)].prop_map(Event::Finish),
+        4 => prop_oneof![Just(Phase::Succeeded), Just(Phase::Failed), Just(Phase::Unknown)].prop_map(Event::Finish),
         1 => prop_oneof![Just(Edit::None), Just(Edit::Suspended), Just(Edit::Cron), Just(Edit::Token)].prop_map(Event::Edit),
         1 => prop_oneof![(0usize..3).prop_map(Crash::Made), Just(Crash::BeforeStatus), Just(Crash::AfterStatus)]
             .prop_map(Event::Crash),
@@ -125,7 +127,7 @@ proptest! {
             match event {
                 Event::Tick(seconds) => second = (second + seconds).max(0),
                 Event::Finish(phase) => {
-                    for run in world.runs.iter_mut().filter(|run| run.phase == RunPhase::Running) {
+                    for run in world.runs.iter_mut().filter(|run| run.phase == Phase::Running) {
                         (run.phase, run.finished) = (phase, Some(moment(second).max(run.started.unwrap())));
                     }
                 }
@@ -168,8 +170,8 @@ proptest! {
             prop_assert!(empty(&again), "{again:?}");
             prop_assert_eq!(Some(&again.status), world.status.as_ref());
             prop_assert!(again.next.is_none_or(|next| next > now));
-            let exclusive = world.runs.iter().filter(|r| r.phase == RunPhase::Running && r.exclusive).count();
-            let running = world.runs.iter().filter(|r| r.phase == RunPhase::Running).count();
+            let exclusive = world.runs.iter().filter(|r| r.phase == Phase::Running && r.exclusive).count();
+            let running = world.runs.iter().filter(|r| r.phase == Phase::Running).count();
             prop_assert!(exclusive == 0 || running == 1, "the lock of the bank");
         }
     }
@@ -196,7 +198,7 @@ proptest! {
             };
             skipped += plan.events.iter().filter(told).count() as u64;
             if finish {
-                world.finish(RunPhase::Succeeded);
+                world.finish(Phase::Succeeded);
             }
         }
         let row = world.status().schedules.iter().find(|row| row.schedule == "often").unwrap().clone();
@@ -214,7 +216,7 @@ fn looking_only_when_told_to_is_enough() {
     let mut looks = 0;
     while now < moment(86_400) {
         world.step_at(now, Crash::Never);
-        world.finish(RunPhase::Succeeded);
+        world.finish(Phase::Succeeded);
         world.step_at(now, Crash::Never);
         now = world.next.unwrap();
         looks += 1;

@@ -1,3 +1,4 @@
+use crate::cli::output::{out, outln};
 use std::fs;
 use std::path::PathBuf;
 
@@ -24,10 +25,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     if global.output == Format::Json {
         let text = serde_json::to_string_pretty(&crds).map_err(|e| CliError::Internal(e.to_string()))?;
-        println!("{text}");
+        outln!("{text}");
     } else {
         for crd in &crds {
-            print!("---\n{}", yaml(crd)?);
+            out!("---\n{}", yaml(crd)?);
         }
     }
     Ok(Exit::Good)

@@ -1,3 +1,4 @@
+use crate::cli::output::outln;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,19 +36,19 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
         .map_err(|error| CliError::Internal(format!("cannot make {}: {error}", config.display())))?;
     let resources = config.join("memorybank.yaml");
     write(&resources, &written.resources, args.force)?;
-    println!("found bank {} ({})", stack.name, stack.flavor);
-    println!("wrote {}", resources.display());
+    outln!("found bank {} ({})", stack.name, stack.flavor);
+    outln!("wrote {}", resources.display());
     if let Some(compose) = &written.compose {
         let path = folder.join(OVERRIDE);
         write(&path, compose, args.force)?;
-        println!("wrote {}", path.display());
+        outln!("wrote {}", path.display());
     }
     for note in &stack.notes {
-        println!("not found or not right: {note}");
+        outln!("not found or not right: {note}");
     }
     match &args.compose {
         _ if written.compose.is_none() => {
-            println!(
+            outln!(
                 "next: memorybank local --config {} --data {}",
                 config.display(),
                 folder.join(".memorybank").display()
@@ -56,7 +57,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
         file => {
             let file = file.clone().unwrap_or_else(|| PathBuf::from("compose.yaml"));
             let extra = folder.join(OVERRIDE);
-            println!("next: docker compose -f {} -f {} up -d memorybank", file.display(), extra.display());
+            outln!("next: docker compose -f {} -f {} up -d memorybank", file.display(), extra.display());
         }
     }
     Ok(Exit::Good)

@@ -1,3 +1,4 @@
+use crate::cli::output::outln;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,13 @@ pub struct Args {
 
 #[allow(clippy::unused_async)] // One signature for every command.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let (files, unreadable) = read(&args.path)?;
-    let mut review = Review::of(&files);
-    review.problems.extend(unreadable);
+    let files = Files::read(&args.path)?;
+    let mut review = Review::of(&files.texts);
+    review.problems.extend(files.unreadable);
     review.problems.sort();
     match global.output {
         Format::Json | Format::Yaml => print_list(&review, global.output)?,
-        Format::Table | Format::Wide => print_lines(&review, files.len()),
+        Format::Table | Format::Wide => print_lines(&review, files.texts.len()),
     }
     match review.problems.len() {
         0 => Ok(Exit::Good),
@@ -31,39 +32,49 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
 }
 
-/// The files by name with their text, and a problem for each that cannot be read.
-fn read(path: &Path) -> Result<(Vec<(String, String)>, Vec<Problem>), CliError> {
+/// What there is to judge.
+struct Files {
+    /// Name and text of each file.
+    texts: Vec<(String, String)>,
+    /// A problem for each file that cannot be read.
+    unreadable: Vec<Problem>,
+}
+
+impl Files {
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let mut files = Self { texts: Vec::new(), unreadable: Vec::new() };
+        for path in names(path)? {
+            let file = path.display().to_string();
+            match read_text(&path) {
+                Ok(text) => files.texts.push((file, text)),
+                Err(message) => {
+                    let place = Place { file, line: 1, document: 0 };
+                    files.unreadable.push(Problem { place, field: String::new(), message });
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// A file itself, or the resource files of a folder, in order of names.
+fn names(path: &Path) -> Result<Vec<PathBuf>, CliError> {
     let refused = |error| CliError::Config(format!("cannot read {}: {error}", path.display()));
-    let paths = if path.is_dir() {
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(path).map_err(refused)? {
-            let entry = entry.map_err(refused)?.path();
-            if entry.extension().is_some_and(|e| e == "yaml" || e == "yml") && entry.is_file() {
-                paths.push(entry);
-            }
-        }
-        paths.sort();
-        if paths.is_empty() {
-            return Err(CliError::Config(format!("there is no *.yaml or *.yml in {}", path.display())));
-        }
-        paths
-    } else {
-        fs::metadata(path).map_err(refused)?;
-        vec![path.to_owned()]
-    };
-    let mut files = Vec::with_capacity(paths.len());
-    let mut unreadable = Vec::new();
-    for path in paths {
-        let file = path.display().to_string();
-        match read_text(&path) {
-            Ok(text) => files.push((file, text)),
-            Err(message) => {
-                let place = Place { file, line: 1, document: 0 };
-                unreadable.push(Problem { place, field: String::new(), message });
-            }
+    if !fs::metadata(path).map_err(refused)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(path).map_err(refused)? {
+        let entry = entry.map_err(refused)?.path();
+        if entry.extension().is_some_and(|e| e == "yaml" || e == "yml") && entry.is_file() {
+            paths.push(entry);
         }
     }
-    Ok((files, unreadable))
+    if paths.is_empty() {
+        return Err(CliError::Config(format!("there is no *.yaml or *.yml in {}", path.display())));
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// No more of a file is read than the reader of resources takes.
@@ -77,18 +88,18 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 fn print_lines(review: &Review, files: usize) {
     for problem in &review.problems {
-        println!("error: {problem}");
+        outln!("error: {problem}");
     }
     for warning in &review.warnings {
-        println!("warning: {warning}");
+        outln!("warning: {warning}");
     }
     for (place, passed) in &review.passed {
         let group = if passed.group.is_empty() { "core" } else { &passed.group };
-        println!("passed over: {}:{}: {} {} ({group})", place.file, place.line, passed.kind, passed.name);
+        outln!("passed over: {}:{}: {} {} ({group})", place.file, place.line, passed.kind, passed.name);
     }
     if review.problems.is_empty() {
         let config = &review.config;
-        println!(
+        outln!(
             "good: {files} files, {} MemoryBank, {} MaintenancePolicy, {} MaintenanceRun, {} IntegrityCheck, \
              {} SecurityAudit",
             config.banks.len(),
@@ -113,6 +124,6 @@ fn print_list(review: &Review, format: Format) -> Result<(), CliError> {
     } else {
         serde_saphyr::to_string(&list).map_err(|e| CliError::Internal(e.to_string()))?
     };
-    println!("{}", text.trim_end());
+    outln!("{}", text.trim_end());
     Ok(())
 }

@@ -5,13 +5,21 @@ mod crd;
 mod describe;
 mod error;
 mod eval;
+pub mod eval_leaks;
 mod get;
 mod init;
+mod kind;
 mod lint;
 mod local;
+mod logging;
+mod objects;
 mod output;
+mod progress;
 mod run;
 mod sample;
+mod signals;
+mod summary;
+mod table;
 
 use std::process::ExitCode;
 
@@ -82,6 +90,9 @@ impl Cli {
     /// Runs the command and prints its error, if any.
     pub async fn execute(self) -> ExitCode {
         let Self { global, command } = self;
+        // A command that ends by itself says what it found; its log is for trouble only.
+        let quiet = !matches!(&command, Command::Local(args) if !args.once());
+        logging::start(global.verbose, quiet);
         let result = match command {
             Command::Local(args) => local::run(args, &global).await,
             Command::Run(args) => run::run(args, &global).await,

@@ -7,9 +7,9 @@
 use jiff::Timestamp;
 
 use super::reason::ConditionReason;
-use super::view::{AuditAsk, CheckAsk, RunOwner, RunPhase, RunView};
+use super::view::{AuditAsk, CheckAsk, RunOwner, RunView};
 use super::wake::Wake;
-use crate::domain::{Bank, Task};
+use crate::domain::{Bank, Phase, Task};
 use crate::engine::schedule::{CronSchedule, Rule, Since, due, request_name, run_name};
 use crate::resources::{Condition, Meta, RunNow, Time};
 
@@ -167,7 +167,7 @@ impl<'a> Asked<'a> {
         decision.missed = found.missed;
         decision.next_slot = found.next;
         if let Some(slot) = found.run
-            && !own.iter().any(|run| run.phase == RunPhase::Running)
+            && !own.iter().any(|run| run.phase == Phase::Running)
         {
             // Not handled before its run is there.
             decision.next_slot = Some(slot);

@@ -7,9 +7,9 @@ use super::history::expired;
 use super::queue::{HeldReason, Queue};
 use super::row::{Row, plan_row};
 use super::run_spec::{exclusive, run_spec};
-use super::view::{Asks, Observed, RunOwner, RunPhase, RunView};
+use super::view::{Asks, Observed, RunOwner, RunView};
 use super::wake::{Wake, second};
-use crate::domain::{Reason, RunSpec, Task, TaskKind};
+use crate::domain::{Phase, Reason, RunSpec, Task, TaskKind};
 use crate::engine::health::{Promise, Standing, health};
 use crate::resources::{
     ConditionName, ConditionStatus, CorruptionStatus, FindingCounts, Health, MemoryBankStatus, ScheduleStatus, Time,
@@ -88,7 +88,7 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
     let queue = Queue { bank, rows: &rows, owners: &owners, judged: &judged, now };
     queue.decide(&runs, &mut plan, &mut wake);
     carry_out(&mut runs, &plan, now);
-    let waiting: Vec<_> = runs.iter().filter(|run| run.phase.waits()).collect();
+    let waiting: Vec<_> = runs.iter().filter(|run| run.phase.waiting()).collect();
     add_on_schedule(&mut judged, &known, &waiting, &mut wake);
     plan.delete = expired(&runs, &rows, &owners, &mut wake);
     plan.status = status(bank, old, observed, &rows, judged, now);
@@ -176,9 +176,9 @@ fn create(
 fn carry_out(runs: &mut [RunView], plan: &BankPlan, now: Timestamp) {
     for run in runs {
         if plan.start.contains(&run.name) {
-            run.phase = RunPhase::Running;
+            run.phase = Phase::Running;
         } else if plan.skip.iter().any(|(name, ..)| *name == run.name) {
-            (run.phase, run.finished) = (RunPhase::Skipped, Some(now));
+            (run.phase, run.finished) = (Phase::Skipped, Some(now));
         }
     }
 }
@@ -187,7 +187,7 @@ fn just_made(run: &PlannedRun, now: Timestamp) -> RunView {
     RunView {
         name: run.name.clone(),
         owner: run.owner.clone(),
-        phase: RunPhase::Pending,
+        phase: Phase::Pending,
         slot: run.slot,
         created: now,
         started: None,
@@ -212,9 +212,10 @@ fn status(
     let promises: Vec<_> = counted.iter().map(|(name, judged)| promise(*name, judged.status)).collect();
     let health = health(&promises).map(|h| Health { score: Some(h.score), summary: Some(h.summary) });
     let summary = if bank.suspend { suspended() } else { ready(&counted) };
+    let alerts = counted.iter().filter(|(_, judged)| judged.status == ConditionStatus::False).count();
     let mut conditions = vec![written("Ready", summary, &old.conditions, generation, now)];
     conditions.extend(judged.into_iter().map(|(name, j)| written(name.name(), j, &old.conditions, generation, now)));
-    let newest = observed.runs.iter().filter(|run| run.phase != RunPhase::Skipped).filter_map(|run| run.finished).max();
+    let newest = observed.runs.iter().filter(|run| run.phase != Phase::Skipped).filter_map(|run| run.finished).max();
     let last_run_time = old.last_run_time.map(|time| time.0).max(newest);
     let (findings, corruption) = (&observed.facts.findings, &observed.facts.corruption);
     // No count of what nobody ever looked for.
@@ -223,7 +224,7 @@ fn status(
         observed_generation: generation,
         conditions,
         last_run_time: last_run_time.map(Time),
-        active_alerts: old.active_alerts,
+        active_alerts: u32::try_from(alerts).ok(),
         health,
         schedules: rows.iter().map(|row| row.status.clone()).collect(),
         findings: looked(TaskKind::SecurityAudit).then_some(FindingCounts {

@@ -136,8 +136,9 @@ pub fn conditions(
     let once =
         bank.filter(|_| asked.schedule.is_none() && decision.planned).map(|bank| asked.once_name(&bank.meta.name));
     // The run of this generation is there and has not ended: what an earlier one said is of another spec.
-    let pending = runs.iter().any(|run| Some(&run.name) == once.as_ref() && !run.phase.ended());
-    let ended = runs.iter().filter(|run| run.owner == asked.owner && run.phase.ended()).max_by_key(|run| run.finished);
+    let pending = runs.iter().any(|run| Some(&run.name) == once.as_ref() && !run.phase.finished());
+    let ended =
+        runs.iter().filter(|run| run.owner == asked.owner && run.phase.finished()).max_by_key(|run| run.finished);
     let unplanned = asked.schedule.is_none() && !decision.planned;
     let succeeded = match newest.filter(|_| !unplanned) {
         _ if pending => Judged::unknown(ConditionReason::RunPlanned, "its run was planned and has not ended"),

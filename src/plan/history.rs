@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::row::Row;
-use super::view::{RunOwner, RunPhase, RunView};
+use super::view::{RunOwner, RunView};
 use super::wake::{Wake, after};
+use crate::domain::Phase;
 
 /// Runs of a policy, check or audit that is gone are kept for a week.
 const ORPHAN_SECONDS: i64 = 7 * 86_400;
@@ -15,7 +16,7 @@ const DEFAULT_LIMITS: (usize, usize) = (1, 3);
 pub fn expired(runs: &[RunView], rows: &[Row<'_>], owners: &[(RunOwner, bool)], wake: &mut Wake) -> Vec<String> {
     let mut expired = Vec::new();
     let mut by_owner: BTreeMap<&RunOwner, Vec<&RunView>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.phase.ended()) {
+    for run in runs.iter().filter(|run| run.phase.finished()) {
         let ended = run.finished.unwrap_or(run.created);
         let ttl = run.ttl_seconds_after_finished.map(i64::from);
         if ttl.is_some_and(|ttl| wake.passed(after(ended, ttl))) {
@@ -39,9 +40,9 @@ pub fn expired(runs: &[RunView], rows: &[Row<'_>], owners: &[(RunOwner, bool)], 
         };
         ended.sort_by(|a, b| (b.finished, b.created, &b.name).cmp(&(a.finished, a.created, &a.name)));
         for (phases, limit) in [
-            (&[RunPhase::Succeeded][..], succeeded),
-            (&[RunPhase::Skipped][..], succeeded),
-            (&[RunPhase::Failed, RunPhase::Unknown][..], failed),
+            (&[Phase::Succeeded][..], succeeded),
+            (&[Phase::Skipped][..], succeeded),
+            (&[Phase::Failed, Phase::Unknown][..], failed),
         ] {
             let beyond = ended.iter().filter(|run| phases.contains(&run.phase)).skip(limit);
             expired.extend(beyond.map(|run| run.name.clone()));

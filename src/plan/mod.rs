@@ -30,4 +30,4 @@ pub use policy::{SelectedBank, plan_policy};
 pub use queue::HeldReason;
 pub use reason::ConditionReason;
 pub use run_spec::{exclusive, run_spec};
-pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunPhase, RunView};
+pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunView};

@@ -4,9 +4,9 @@ use super::bank::BankPlan;
 use super::conditions::Judged;
 use super::event::{EventDraft, EventReason};
 use super::row::{Row, requested};
-use super::view::{RunOwner, RunPhase, RunView};
+use super::view::{RunOwner, RunView};
 use super::wake::Wake;
-use crate::domain::Reason;
+use crate::domain::{Phase, Reason};
 use crate::engine::schedule::{ConcurrencyPolicy, admits, next_admission};
 use crate::resources::{ConditionName, ValidBank};
 
@@ -74,8 +74,8 @@ impl Queue<'_> {
         let mut ordered: Vec<_> = runs.iter().collect();
         ordered.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.created, &run.name));
         let in_order = ordered.into_iter();
-        let running: Vec<_> = in_order.clone().filter(|run| run.phase == RunPhase::Running).collect();
-        let waiting: Vec<_> = in_order.filter(|run| run.phase.waits()).collect();
+        let running: Vec<_> = in_order.clone().filter(|run| run.phase == Phase::Running).collect();
+        let waiting: Vec<_> = in_order.filter(|run| run.phase.waiting()).collect();
         let mut lock = Lock::default();
         for run in &running {
             lock.take(run);
@@ -101,7 +101,7 @@ impl Queue<'_> {
                     if reason == HeldReason::Locked {
                         lock.take(run);
                     }
-                    let known = run.phase == RunPhase::Held && run.reason == reason.name() && run.message == message;
+                    let known = run.phase == Phase::Held && run.reason == reason.name() && run.message == message;
                     if !known {
                         plan.held.push((run.name.clone(), reason, message));
                     }

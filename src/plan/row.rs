@@ -2,8 +2,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::event::{EventDraft, EventReason};
 use super::reason::ConditionReason;
-use super::view::{PolicyAsk, RunOwner, RunPhase, RunView};
+use super::view::{PolicyAsk, RunOwner, RunView};
 use super::wake::{Wake, after};
+use crate::domain::Phase;
 use crate::engine::schedule::{
     ConcurrencyPolicy, MAX_MISSED, Rule, Since, asked, due, request_name, run_name, spread_offset,
 };
@@ -106,7 +107,7 @@ fn account(status: &mut ScheduleStatus, names: Names<'_>, runs: &[&RunView]) {
     let handled = status.last_handled_slot_time.as_ref().map(|time| time.0);
     status.last_handled_slot_time = handled.max(newest_slot).map(Time);
     // What was skipped never ran.
-    let ran = |run: &&&RunView| run.phase.ended() && run.phase != RunPhase::Skipped;
+    let ran = |run: &&&RunView| run.phase.finished() && run.phase != Phase::Skipped;
     let mut ended: Vec<_> =
         runs.iter().filter(ran).filter_map(|run| Some((run.finished?, run.name.as_str(), *run))).collect();
     ended.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
@@ -118,11 +119,11 @@ fn account(status: &mut ScheduleStatus, names: Names<'_>, runs: &[&RunView]) {
         status.last_run_time = Some(Time(finished));
         status.last_run_name = Some(name.to_owned());
         match run.phase {
-            RunPhase::Succeeded => {
+            Phase::Succeeded => {
                 status.last_success_time = Some(Time(finished));
                 status.consecutive_failures = Some(0);
             }
-            RunPhase::Failed => {
+            Phase::Failed => {
                 let failures = status.consecutive_failures.unwrap_or(0);
                 status.consecutive_failures = Some(failures.saturating_add(1));
             }
@@ -157,7 +158,7 @@ fn plan_slot(
         note_missed(row, found.missed, found.run, found.handled);
     }
     let Some(slot) = found.run else { return };
-    let running = runs.iter().find(|run| run.phase == RunPhase::Running);
+    let running = runs.iter().find(|run| run.phase == Phase::Running);
     match running {
         Some(run) if schedule.concurrency == ConcurrencyPolicy::Forbid => {
             let message =

@@ -1,6 +1,7 @@
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::BankFacts;
+use crate::domain::{BankFacts, Phase};
 use crate::resources::{
     IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy, ValidRun,
 };
@@ -64,7 +65,7 @@ pub struct RunView {
     /// Who asked for it.
     pub owner: RunOwner,
     /// How far it is.
-    pub phase: RunPhase,
+    pub phase: Phase,
     /// The slot that it is for; of a request to run now the minute of its planning.
     pub slot: Option<Timestamp>,
     /// When it was made.
@@ -85,7 +86,7 @@ pub struct RunView {
 }
 
 /// Who asked for a run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunOwner {
     /// A schedule of a policy.
     Policy {
@@ -100,29 +101,4 @@ pub enum RunOwner {
     Audit(String),
     /// A person.
     Hand,
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // api.md's phases of a MaintenanceRun.
-pub enum RunPhase {
-    Pending,
-    Held,
-    Running,
-    Succeeded,
-    Failed,
-    Skipped,
-    Unknown,
-}
-
-impl RunPhase {
-    /// Whether it may still start.
-    pub const fn waits(self) -> bool {
-        matches!(self, Self::Pending | Self::Held)
-    }
-
-    /// Whether it has ended.
-    pub const fn ended(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Unknown)
-    }
 }

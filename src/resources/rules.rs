@@ -15,7 +15,7 @@ pub const WINDOW: &str = "start and end differ: a window of no length admits not
 pub const BLACKOUT: &str = "from is not after to";
 pub const SPREAD: &str = "spreadSeconds is less than startingDeadlineSeconds, or the last banks would always be late";
 pub const RETENTION: &str = "a retention keeps something: last, daily, weekly or monthly is above 0";
-pub const CRON_ZONE: &str = "the time zone goes to timeZone, not into cron";
+pub const CRON_ZONE: &str = "found a time zone within the cron expression; expected it in the field timeZone";
 pub const HOLDS: &str = "no schedule is held by a condition that its own tasks measure: it would wait for itself";
 pub const TASK_NAMES: &str = "names of tasks are unique within their list";
 pub const LEVEL_NEEDED: &str = "an IntegrityCheck has a level: Quick, Checksum or Full";
@@ -105,8 +105,9 @@ pub fn retention() -> Rule {
     rule("self.last + self.daily + self.weekly + self.monthly > 0", RETENTION)
 }
 
+/// As `CronError::ZoneInside` of the engine.
 pub fn cron_zone() -> Rule {
-    rule("!self.startsWith('TZ=') && !self.startsWith('CRON_TZ=')", CRON_ZONE)
+    rule("!self.contains('TZ=')", CRON_ZONE)
 }
 
 /// See [`ConditionName::measured_by`].

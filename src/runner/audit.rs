@@ -3,8 +3,9 @@ use std::sync::Arc;
 use super::body::Body;
 use super::copies::{Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
+use crate::bank::leaks::LeakScan;
 use crate::bank::{Meter, leaks, sqlite};
-use crate::domain::{AuditScope, Bank, Check, Finding};
+use crate::domain::{AuditScope, Bank, Check};
 use crate::engine::audit::leak::Scanner;
 
 impl<E: Exchange> Runner<E> {
@@ -55,9 +56,13 @@ impl<E: Exchange> Runner<E> {
             match &copied.copy {
                 None => body.checks.push(no_copy("leaks", component)),
                 Some(copy) if component == DATABASE => {
-                    take(body, leaks::scan_database(copy.path(), component, &scanner, meter).await?);
+                    let scan = leaks::scan_database(&copy.path(), component, &scanner, meter).await;
+                    take(body, scan.map_err(|cancelled| cancelled.to_string())?);
                 }
-                Some(copy) => take(body, leaks::scan_history(copy.path(), component, &scanner, meter).await?),
+                Some(copy) => {
+                    let scan = leaks::scan_history(&copy.path(), component, &scanner, meter).await;
+                    take(body, scan.map_err(|cancelled| cancelled.to_string())?);
+                }
             }
         }
         for volume in &bank.volumes {
@@ -66,7 +71,8 @@ impl<E: Exchange> Runner<E> {
                 Ok(root) => {
                     let (root, volume) = (root.to_owned(), volume.clone());
                     let (scanner, shared) = (Arc::clone(&scanner), Arc::clone(meter));
-                    take(body, blocking(move || leaks::scan_volume(&root, &volume, &scanner, &shared)).await??);
+                    let scan = blocking(move || leaks::scan_volume(&root, &volume, &scanner, &shared)).await?;
+                    take(body, scan.map_err(|cancelled| cancelled.to_string())?);
                 }
             }
         }
@@ -96,7 +102,7 @@ impl<E: Exchange> Runner<E> {
             body.checks.push(no_copy("erasure", HISTORY));
         }
         let events = events.map(sqlite::SqliteCopy::path);
-        let (checks, findings) = sqlite::erasure(memories.path(), events, &self.key().await?, meter)
+        let (checks, findings) = sqlite::erasure(&memories.path(), events.as_deref(), &self.key().await?, meter)
             .await
             .map_err(|error| error.to_string())?;
         body.checks.extend(checks);
@@ -109,8 +115,8 @@ fn no_copy(check: &str, component: &str) -> Check {
     Check::unknown(check, component, "no copy of the file could be made; sqlite-copy of an integrity check tells why")
 }
 
-fn take(body: &mut Body, (checks, findings, omitted): (Vec<Check>, Vec<Finding>, u64)) {
-    body.checks.extend(checks);
-    body.findings.extend(findings);
-    body.omitted += omitted;
+fn take(body: &mut Body, scan: LeakScan) {
+    body.checks.extend(scan.checks);
+    body.findings.extend(scan.findings);
+    body.omitted += scan.omitted;
 }

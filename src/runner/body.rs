@@ -23,7 +23,9 @@ impl Body {
         let (outcome, message) = match unknown.first() {
             None if self.checks.len() > first => (Outcome::Succeeded, String::new()),
             None => (Outcome::Unknown, "nothing that this scope could look at".to_owned()),
-            Some(one) if unknown.len() == 1 => (Outcome::Unknown, format!("{} of {}: {}", one.id, one.component, one.detail)),
+            Some(one) if unknown.len() == 1 => {
+                (Outcome::Unknown, format!("{} of {}: {}", one.id, one.component, one.detail))
+            }
             Some(one) => (
                 Outcome::Unknown,
                 format!("{} of {}: {} (and {} more)", one.id, one.component, one.detail, unknown.len() - 1),

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
 use crate::domain::{Bank, Check, CorruptionEvent, PathInVolume, SqlDatabase};
+use crate::engine::integrity::sqlite::Judgement;
 
 /// A SQLite file of the bank as one run sees it.
 #[derive(Debug)]
@@ -66,13 +68,34 @@ impl<'a> Copies<'a> {
             },
             Ok(root) => {
                 let (root, path) = (root.to_owned(), place.path.clone());
-                let (scratch, meter) = (self.places.scratch.join(component), Arc::clone(meter));
+                let (scratch, meter) = (self.places.scratch.clone(), Arc::clone(meter));
                 blocking(move || copy(&root, &path, &scratch, component, &meter)).await?
             }
         };
         let copied = Arc::new(copied);
         self.made.insert(component, Arc::clone(&copied));
         Ok(copied)
+    }
+}
+
+/// Copies a file and judges what its bytes tell, before SQLite opens the copy.
+fn copy(root: &Path, path: &str, scratch: &Path, component: &str, meter: &Meter) -> Copied {
+    let mut copy = match sqlite::copy(root, path, scratch, meter) {
+        Ok(copy) => copy,
+        Err(error) => {
+            let Judgement { checks, events } = error.judge(component, path);
+            return Copied { copy: None, checks, corruption: events };
+        }
+    };
+    let Judgement { checks: judged, events: corruption } = copy.raw.judge(component);
+    let mut checks = vec![copy.check(component)];
+    checks.extend(judged);
+    match copy.prepare() {
+        Ok(()) => Copied { copy: Some(copy), checks, corruption },
+        Err(error) => {
+            checks.push(Check::unknown("sqlite-copy", component, format!("the copy cannot be prepared: {error}")));
+            Copied { copy: None, checks, corruption }
+        }
     }
 }
 

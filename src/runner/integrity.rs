@@ -5,10 +5,12 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::files::{Manifest, TreeReport, check_tree};
-use crate::bank::sqlite::{SchemaKind, SqliteReport, check, check_history};
 use crate::bank::Meter;
+use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
+use crate::bank::sqlite::{SqliteCopy, SqliteReport, check, check_history};
 use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
+use crate::engine::integrity::files::Manifest;
+use crate::engine::integrity::sqlite::schema::SchemaKind;
 
 /// How deep an integrity check looks.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +71,19 @@ impl<E: Exchange> Runner<E> {
             Ok(previous) => previous,
             Err(error) => {
                 // To begin anew would trust whatever is there now: a person must say so.
-                body.checks.push(Check::unknown("files-names", &component, format!("the manifest of earlier runs: {error}")));
+                body.checks.push(Check::unknown(
+                    "files-names",
+                    &component,
+                    format!("the manifest of earlier runs: {error}"),
+                ));
                 return Ok(());
             }
         };
         let (tree, threads, shared) = (tree.clone(), self.threads, Arc::clone(meter));
         let checked = blocking(move || {
             let now = Timestamp::now();
-            check_tree(&root, &tree, previous.as_ref(), depth.level, depth.share_percent, threads, now, &shared)
+            let depth = TreeDepth { level: depth.level, share_percent: depth.share_percent, threads };
+            check_tree(&root, &tree, previous.as_ref(), depth, &shared, now)
         })
         .await?;
         let report: TreeReport = match checked {
@@ -87,8 +94,11 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let digest = self.exchange.output(&name, report.next.to_json()).await.map_err(|error| error.to_string())?;
-        body.outputs.push(Output { name, digest });
+        if let Some(next) = &report.next {
+            let bytes = next.to_json().map_err(|error| error.to_string())?;
+            let digest = self.exchange.output(&name, bytes).await.map_err(|error| error.to_string())?;
+            body.outputs.push(Output { name, digest });
+        }
         let covered = report.coverage_percent;
         body.coverage_percent = Some(body.coverage_percent.map_or(covered, |before| before.min(covered)));
         body.checks.extend(report.checks);
@@ -117,18 +127,21 @@ async fn check_databases(
         body.checks.extend(copied.checks.iter().cloned());
         body.corruption.extend(copied.corruption.iter().cloned());
         if let Some(copy) = &copied.copy {
-            take(body, check(copy.path(), component, kind, level, meter).await.map_err(|error| error.to_string())?);
+            take(body, check(&copy.path(), component, kind, level, meter).await.map_err(|error| error.to_string())?);
         }
     }
     if level == Level::Quick {
         return Ok(());
     }
-    let copy = |copied: &'_ Option<Arc<Copied>>| copied.as_ref().and_then(|copied| copied.copy.as_ref());
-    if let (Some(memories), Some(events)) = (copy(&database), copy(&history)) {
-        let compared = check_history(memories.path(), events.path(), DATABASE, meter).await;
+    if let (Some(memories), Some(events)) = (copy_of(database.as_ref()), copy_of(history.as_ref())) {
+        let compared = check_history(&memories.path(), &events.path(), DATABASE, meter).await;
         take(body, compared.map_err(|error| error.to_string())?);
     }
     Ok(())
+}
+
+fn copy_of(copied: Option<&Arc<Copied>>) -> Option<&SqliteCopy> {
+    copied?.copy.as_ref()
 }
 
 fn take(body: &mut Body, report: SqliteReport) {

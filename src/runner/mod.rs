@@ -9,6 +9,7 @@ mod exchange;
 mod integrity;
 mod places;
 mod progress;
+mod scratch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::bank::Meter;
 use crate::domain::{Level, Outcome, Reason, RunReport, RunSpec, Task, TaskKind, TaskReport, Work};
 use body::Body;
 use copies::Copies;
+use scratch::Scratch;
 
 pub use exchange::{Exchange, ExchangeError};
 pub use places::Places;
@@ -47,11 +49,14 @@ impl<E: Exchange> Runner<E> {
         progress: &Progress,
     ) -> RunReport {
         let started = Timestamp::now();
+        let scratch = Scratch::make(&self.places.scratch);
         let deadline = Instant::now() + Duration::from_secs(u64::from(spec.active_deadline_seconds));
         let mut copies = Copies::new(&self.places);
         let mut tasks: Vec<TaskReport> = Vec::with_capacity(spec.tasks.len());
         for (index, task) in spec.tasks.iter().enumerate() {
-            let report = if cancel.is_cancelled() {
+            let report = if let Err(why) = &scratch {
+                skipped(task, Reason::TaskFailed, why)
+            } else if cancel.is_cancelled() {
                 skipped(task, Reason::Cancelled, "the run was cancelled before this task")
             } else if let Some(needed) = unmet_need(task, &tasks) {
                 skipped(task, Reason::TaskFailed, &format!("needs {needed}, which did not succeed"))
@@ -84,7 +89,7 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         task: &Task,
-        copies: &mut Copies,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         run_deadline: Instant,
     ) -> TaskReport {
@@ -129,7 +134,7 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         task: &Task,
-        copies: &mut Copies,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {

@@ -1,1 +1,25 @@
 //! How a live SQLite bank is copied, and what is read from the copy.
+
+mod checks;
+mod copy;
+mod erasure;
+mod error;
+mod history;
+mod locks;
+mod pour;
+mod query;
+mod raw;
+mod rows;
+mod scan;
+mod schema;
+mod scratch;
+mod set;
+mod snapshot;
+mod structure;
+pub use checks::{SqliteReport, check};
+pub use copy::{Effort, JournalMode, SqliteCopy, copy};
+pub use erasure::erasure;
+pub use error::CopyError;
+pub use history::check_history;
+pub use query::SqliteError;
+pub use scratch::wipe;

@@ -1,1 +1,3 @@
 //! Audit rules.
+
+pub mod leak;

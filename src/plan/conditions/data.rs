@@ -1,5 +1,5 @@
 use super::Judged;
-use crate::domain::{Bank, BankFacts, CorruptionEvent, CorruptionType, IntegrityScope, Severity, TaskKind};
+use crate::domain::{Bank, BankFacts, CorruptionEvent, CorruptionType, IntegrityScope, Level, Severity, TaskKind};
 use crate::plan::measure::{Proof, Wanted, proof};
 use crate::plan::reason::ConditionReason;
 use crate::plan::wake::Wake;
@@ -84,8 +84,9 @@ pub fn consistent(bank: &Bank, wanted: &[Wanted], facts: &BankFacts, wake: &mut 
     }
     let compared = bank.vector_store.is_some();
     let scope = if compared { IntegrityScope::Consistency } else { IntegrityScope::Database };
+    // A Quick check reads no rows, so it says nothing of whether they agree.
     let measures = |w: &&Wanted| {
-        (w.task == TaskKind::IntegrityCheck && w.scope == scope.name())
+        (w.task == TaskKind::IntegrityCheck && w.scope == scope.name() && w.level >= Some(Level::Checksum))
             || (compared && w.task == TaskKind::ConsistencyCheck)
     };
     let own: Vec<_> = wanted.iter().filter(measures).collect();
@@ -94,7 +95,10 @@ pub fn consistent(bank: &Bank, wanted: &[Wanted], facts: &BankFacts, wake: &mut 
         Proof::Missing(lack, message) => Judged::unknown(lack.of_check(), message),
         Proof::NotAsked => Judged::unknown(
             ConditionReason::NotChecked,
-            format!("nobody asks for an IntegrityCheck of the scope {}: add one", scope.name()),
+            format!(
+                "nobody asks for an IntegrityCheck of the scope {} at level Checksum or Full: add one",
+                scope.name()
+            ),
         ),
     }
 }

@@ -11,7 +11,8 @@ const YEARS: i64 = 28;
 const SLOTS: usize = 20_200;
 
 /// Whether any slot of a cron lies within any of some windows. The answer is the same at any time.
-pub(super) fn any_slot_within(cron: &CronSchedule, zone: &TimeZone, windows: &[Window]) -> bool {
+pub(super) fn any_slot_within(cron: &CronSchedule, windows: &[Window]) -> bool {
+    let Ok(zone) = TimeZone::get(cron.zone_name()) else { return false };
     let end = BEGIN.saturating_add((YEARS * 366 * 24).hours()).unwrap_or(Timestamp::MAX);
     let mut slot = BEGIN;
     for _ in 0..SLOTS {

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{self, Bank, PathInVolume, SqlDatabase};
 use crate::resources::{
-    ConditionName, Database, EnvVar, ExtraVolume, MemoryBank, MemoryBankSpec, Repository, SecretKeyRef, Tls,
-    VectorStore, Volume, Workload, rules,
+    ConditionName, Database, EnvVar, ExtraVolume, LabelSelector, MemoryBank, MemoryBankSpec, Repository, SecretKeyRef,
+    Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
@@ -103,7 +103,7 @@ fn check_members(spec: &MemoryBankSpec, wrong: &mut Violations) {
     if let Some(workload) = &spec.workload {
         let present = [workload.selector.is_some(), workload.compose.is_some()];
         wrong.one_of(Workload::MEMBERS, &present, "spec.workload");
-        let requirements = workload.selector.iter().flat_map(|s| s.broken_requirements());
+        let requirements = workload.selector.iter().flat_map(LabelSelector::broken_requirements);
         for index in requirements {
             wrong.add(format!("spec.workload.selector.matchExpressions[{index}]"), rules::REQUIREMENT);
         }

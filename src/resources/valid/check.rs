@@ -57,6 +57,8 @@ impl ValidCheck {
 /// The schedule of a check or an audit.
 pub(super) fn cron(rule: Option<&CronRule>, wrong: &mut Violations) -> Option<CronSchedule> {
     let rule = rule?;
-    time_zone(&rule.time_zone, "spec.schedule.timeZone", wrong)?;
-    wrong.keep("spec.schedule.cron", CronSchedule::parse(&rule.cron, &rule.time_zone))
+    let known = time_zone(&rule.time_zone, "spec.schedule.timeZone", wrong).is_some();
+    // An unknown zone is told once, at its own field.
+    let zone = if known { &rule.time_zone } else { "UTC" };
+    wrong.keep("spec.schedule.cron", CronSchedule::parse(&rule.cron, zone))
 }

@@ -36,7 +36,9 @@ pub struct Meta {
     pub annotations: BTreeMap<String, String>,
     /// The API server's count of changes of the spec; none in a file.
     pub generation: Option<i64>,
-    /// The digest of its spec with every default filled in, which changes just when what it says changes.
+    /// Its spec as JSON with every default filled in, to be shown.
+    pub spec: String,
+    /// The digest of that, which changes just when what it says changes.
     pub spec_digest: Digest,
 }
 
@@ -68,14 +70,15 @@ impl Meta {
         let namespace = meta.namespace.clone().unwrap_or_else(|| origin.namespace.to_owned());
         wrong.require(dns_label(&namespace), "metadata.namespace", "a namespace is a DNS label");
         // A spec of these types is always JSON.
-        let spec = wrong.keep("spec", serde_json::to_vec(spec))?;
+        let spec = wrong.keep("spec", serde_json::to_string(spec))?;
         Some(Self {
             name,
             namespace,
             labels: meta.labels.clone().unwrap_or_default(),
             annotations: meta.annotations.clone().unwrap_or_default(),
             generation: meta.generation,
-            spec_digest: Digest::of(&spec),
+            spec_digest: Digest::of(spec.as_bytes()),
+            spec,
         })
     }
 

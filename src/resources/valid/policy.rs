@@ -82,13 +82,15 @@ impl ValidPolicy {
         let windows = windows(&spec.windows, &mut wrong);
         let blackouts = blackouts(&spec.blackouts, &mut wrong);
         check_holds(spec, &mut wrong);
+        // An unknown zone is told once, at its own field.
+        let zone = if time_zone.is_some() { &spec.time_zone } else { "UTC" };
         let schedules = spec
             .schedules
             .iter()
             .enumerate()
             .filter_map(|(index, schedule)| {
                 let field = format!("spec.schedules[{index}]");
-                parse_schedule(schedule, &field, time_zone.as_ref(), &windows, &mut wrong)
+                parse_schedule(schedule, &field, zone, &windows, &mut wrong)
             })
             .collect();
         if let Some(retention) = spec.retention {
@@ -173,12 +175,13 @@ fn blackouts(blackouts: &[BlackoutDays], wrong: &mut Violations) -> Vec<Blackout
     let mut valid = Vec::with_capacity(blackouts.len());
     for (index, days) in blackouts.iter().enumerate() {
         let field = format!("spec.blackouts[{index}]");
+        // As texts, as the CEL rule compares them.
+        wrong.require(days.from <= days.to, field.as_str(), rules::BLACKOUT);
         let mut date = |text: &str, member: &str| {
             let parsed = Date::strptime("%Y-%m-%d", text);
             wrong.keep(format!("{field}.{member}"), parsed.map_err(|_| "expected a day that exists, YYYY-MM-DD"))
         };
         if let (Some(from), Some(to)) = (date(&days.from, "from"), date(&days.to, "to")) {
-            wrong.require(from <= to, field, rules::BLACKOUT);
             valid.push(Blackout { from, to });
         }
     }
@@ -199,19 +202,16 @@ fn check_holds(spec: &MaintenancePolicySpec, wrong: &mut Violations) {
 fn parse_schedule(
     spec: &Schedule,
     field: &str,
-    zone: Option<&TimeZone>,
+    zone: &str,
     windows: &[Window],
     wrong: &mut Violations,
 ) -> Option<ValidSchedule> {
     let tasks = tasks(&spec.tasks, &format!("{field}.tasks"), wrong);
     let late = spec.starting_deadline_seconds.is_none_or(|deadline| spec.spread_seconds < deadline);
     wrong.require(late, format!("{field}.spreadSeconds"), rules::SPREAD);
-    // An unknown zone is told once, at its own field.
-    let in_zone = zone.cloned().unwrap_or(TimeZone::UTC);
-    let zone = in_zone.iana_name().unwrap_or("UTC");
     let cron_field = format!("{field}.cron");
     let cron = wrong.keep(cron_field.as_str(), CronSchedule::parse(&spec.cron, zone))?;
-    if !windows.is_empty() && !any_slot_within(&cron, &in_zone, windows) {
+    if !windows.is_empty() && !any_slot_within(&cron, windows) {
         wrong.add(cron_field, "no slot lies within spec.windows, so no run would start on time: move one or the other");
     }
     Some(ValidSchedule {

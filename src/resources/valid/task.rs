@@ -8,12 +8,12 @@ use crate::resources::task::{SHARE_PERCENT, Scope, TaskSpec};
 /// The tasks of a list, named and with their arguments. A list of scopes that is empty stands for all that
 /// the bank declares: planning fills it in.
 pub(super) fn tasks(specs: &[TaskSpec], field: &str, wrong: &mut Violations) -> Vec<Task> {
-    let mut names: BTreeSet<_> = specs.iter().filter_map(|s| s.name.clone()).collect();
-    let named = specs.iter().filter(|s| s.name.is_some()).count();
-    wrong.require(names.len() == named, field, rules::TASK_NAMES);
+    let mut taken: BTreeSet<_> = specs.iter().filter_map(|s| s.name.clone()).collect();
+    let given = specs.iter().filter(|s| s.name.is_some()).count();
+    wrong.require(taken.len() == given, field, rules::TASK_NAMES);
     let mut tasks = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
-        let name = spec.name.clone().unwrap_or_else(|| free_name(spec.task, &mut names));
+        let name = spec.name.clone().unwrap_or_else(|| free_name(spec.task, &mut taken));
         if let Some(work) = work(spec, &format!("{field}[{index}]"), wrong) {
             tasks.push(Task { name, work, active_deadline_seconds: spec.active_deadline_seconds });
         }

@@ -1,0 +1,82 @@
+//! What a database declares: its tables, their columns, its b-trees.
+
+use super::query::{Reader, Trouble, cell, quoted, text};
+use crate::engine::integrity::sqlite::cell::Cell;
+use crate::engine::integrity::sqlite::schema::{Declared, SchemaKind};
+use crate::engine::integrity::sqlite::structure::Tree;
+
+/// The most entries of a schema that are kept. OpenMemory's has about 70.
+const ENTRIES: usize = 10_000;
+/// The most columns of a table that are read. OpenMemory's widest has 11.
+const COLUMNS: usize = 64;
+
+/// A full-text table, and the statement by which it checks itself.
+pub(super) struct FullText {
+    pub(super) table: String,
+    pub(super) check: String,
+}
+
+/// What a database declares.
+#[derive(Default)]
+pub(super) struct Schema {
+    /// The known tables with their columns.
+    pub(super) known: Declared,
+    /// Every ordinary table, without columns where it is not known.
+    pub(super) tables: Vec<String>,
+    pub(super) trees: Vec<Tree>,
+    pub(super) full_text: Vec<FullText>,
+}
+
+impl Schema {
+    pub(super) async fn read(reader: &mut Reader, kind: SchemaKind) -> Result<Self, Trouble> {
+        let mut schema = Self::default();
+        let entries = format!("SELECT +type, +name, +rootpage, +sql FROM sqlite_schema LIMIT {ENTRIES}");
+        reader
+            .each(entries, |row| {
+                let (entry, name, sql) = (text(row, 0), text(row, 1), text(row, 3));
+                let root = if let Cell::Integer(root) = cell(row, 2) { root } else { 0 };
+                let index = entry == "index";
+                if root > 0 {
+                    schema.trees.push(Tree { root, name: name.clone(), index });
+                }
+                if entry == "table" && root > 0 {
+                    schema.tables.push(name);
+                } else if entry == "table" {
+                    schema.full_text.extend(full_text(name, &sql));
+                }
+                Ok(())
+            })
+            .await?;
+        for table in kind.tables().iter().filter(|table| schema.tables.iter().any(|name| name == table.name)) {
+            let mut columns = Vec::new();
+            let names = format!("SELECT +name FROM pragma_table_info('{}') LIMIT {COLUMNS}", table.name);
+            reader
+                .each(names, |row| {
+                    columns.push(text(row, 0));
+                    Ok(())
+                })
+                .await?;
+            schema.known.insert(table.name.to_owned(), columns);
+        }
+        Ok(schema)
+    }
+
+    /// Whether a known table has all of some columns.
+    pub(super) fn has(&self, table: &str, columns: &[&str]) -> bool {
+        self.known.get(table).is_some_and(|known| columns.iter().all(|column| known.iter().any(|name| name == column)))
+    }
+}
+
+/// FTS5 compares with content that is kept elsewhere only where rank is 1 (sqlite.org/fts5.html, 6.6).
+fn full_text(table: String, sql: &str) -> Option<FullText> {
+    let sql = sql.to_ascii_lowercase();
+    let name = quoted(&table);
+    let check = if sql.contains("using fts5") {
+        format!("INSERT INTO {name}({name}, rank) VALUES('integrity-check', 1)")
+    } else if sql.contains("using fts3") || sql.contains("using fts4") {
+        format!("INSERT INTO {name}({name}) VALUES('integrity-check')")
+    } else {
+        return None;
+    };
+    Some(FullText { table, check })
+}

@@ -1,0 +1,23 @@
+use thiserror::Error;
+
+use super::folder::FolderError;
+use crate::resources::Problem;
+use crate::store::StoreError;
+
+/// Why a local guardian cannot go on.
+#[derive(Debug, Error)]
+pub enum LocalError {
+    /// The folder of resources cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The resources are refused; nothing runs half-configured.
+    #[error("the configuration is refused:{}", lines(.0))]
+    Config(Vec<Problem>),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}

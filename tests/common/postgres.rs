@@ -1,0 +1,176 @@
+//! A private PostgreSQL server on a loopback port for tests; shared by the tests of one binary that run
+//! at the same time, stopped when the last of them ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
+#![allow(dead_code)] // Each test binary uses its part.
+
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User};
+
+static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_mins(1);
+
+pub struct Postgres {
+    bin: PathBuf,
+    folder: tempfile::TempDir,
+    port: u16,
+    server: Mutex<Child>,
+}
+
+impl Postgres {
+    /// The server of this test binary, or none where PostgreSQL is not installed: then the reason is
+    /// printed, and `MEMORYBANK_REQUIRE_ALL_TIERS=1` makes it a failure.
+    pub fn shared() -> Option<Arc<Self>> {
+        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return Some(server);
+        }
+        let server = Arc::new(Self::start()?);
+        *shared = Arc::downgrade(&server);
+        Some(server)
+    }
+
+    /// A server of its own, for tests that stop it.
+    pub fn start() -> Option<Self> {
+        let Some(bin) = binaries() else {
+            let why = "skipped: no PostgreSQL server (postgres, initdb) on PATH or in /usr/lib/postgresql/*/bin";
+            assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
+            eprintln!("{why}");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(user) = unprivileged() {
+            chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+        }
+        let data = folder.path().join("data");
+        let made = command(&bin.join("initdb"))
+            .args(["--no-sync", "--auth=trust", "--username=memorybank", "--encoding=UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = serve(&bin, folder.path(), port);
+        let this = Self { bin, folder, port, server: Mutex::new(server) };
+        this.wait_until_ready();
+        Some(this)
+    }
+
+    /// Makes an empty database; its URL.
+    pub fn database(&self) -> String {
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://memorybank@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Ends the server at once, as a crash does: nothing is checkpointed, no client is told.
+    pub fn crash(&self) {
+        let mut server = self.server.lock().unwrap();
+        signal(&server, Signal::SIGQUIT);
+        server.wait().unwrap();
+    }
+
+    /// Starts a server that was ended, on the same port and data.
+    pub fn restart(&self) {
+        *self.server.lock().unwrap() = serve(&self.bin, self.folder.path(), self.port);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        let begun = Instant::now();
+        while !self.try_psql("postgres", "SELECT 1").status.success() {
+            let ended = self.server.lock().unwrap().try_wait().unwrap();
+            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(ended.is_none() && begun.elapsed() < START, "PostgreSQL did not start: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn psql(&self, database: &str, sql: &str) {
+        let output = self.try_psql(database, sql);
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn try_psql(&self, database: &str, sql: &str) -> std::process::Output {
+        let psql = self.bin.join("psql");
+        command(&psql).args(["-X", "-q", "-d", &self.url(database), "-c", sql]).output().unwrap()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let mut server = self.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        signal(&server, Signal::SIGINT);
+        let _ended = server.wait();
+    }
+}
+
+fn signal(server: &Child, signal: Signal) {
+    let _gone = kill(Pid::from_raw(i32::try_from(server.id()).unwrap()), signal);
+}
+
+fn serve(bin: &Path, folder: &Path, port: u16) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    command(&bin.join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-p")
+        .arg(port.to_string())
+        .arg("-k")
+        .arg(folder)
+        // The tests end processes, not the power: what is in the page cache survives.
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged() -> Option<User> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).unwrap());
+    Some(user.expect("a user to run PostgreSQL as"))
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null());
+    if let Some(user) = unprivileged() {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
+}
+
+/// The folder with `postgres`, `initdb` and `psql`: the newest installed one, or one on PATH.
+fn binaries() -> Option<PathBuf> {
+    let version = |folder: &PathBuf| -> u32 {
+        folder.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or_default()
+    };
+    let mut installed: Vec<PathBuf> =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    installed.sort_by_key(version);
+    let installed = installed.into_iter().rev().map(|folder| folder.join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    installed
+        .chain(on_path)
+        .find(|folder| ["postgres", "initdb", "psql"].iter().all(|program| folder.join(program).is_file()))
+}

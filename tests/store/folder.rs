@@ -1,0 +1,73 @@
+//! The data folder: who may use it, read it, and see the password.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use memorybank::domain::Verdict;
+use memorybank::store::{DataLock, Location, Store, StoreError};
+
+use crate::{audit, entry};
+
+#[tokio::test]
+async fn a_reader_works_beside_the_writer_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Sqlite(folder.path().to_owned());
+    let absent = Store::open_read_only(&location).await.unwrap_err();
+    assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
+    let writer = Store::open(&location).await.unwrap();
+    writer.append_audit(&entry(1)).await.unwrap();
+    let reader = Store::open_read_only(&location).await.unwrap();
+    assert_eq!(reader.verify_audit().await.unwrap().rows, 1);
+    writer.append_audit(&entry(2)).await.unwrap();
+    assert_eq!(reader.verify_audit().await.unwrap().rows, 2);
+    assert_eq!(reader.append_audit(&entry(3)).await.unwrap_err().reason(), "Denied");
+    writer.close().await;
+    assert_eq!(Store::open_read_only(&location).await.unwrap().verify_audit().await.unwrap().rows, 2);
+}
+
+#[tokio::test]
+async fn what_the_store_writes_only_its_owner_reads() {
+    fn modes(folder: &Path, found: &mut Vec<(String, u32)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            found.push((entry.file_name().into_string().unwrap(), mode));
+            if entry.path().is_dir() {
+                modes(&entry.path(), found);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Location::Sqlite(folder.path().join("data"))).await.unwrap();
+    store.fingerprint_key("default", "assistant").await.unwrap();
+    store.finish_run(&audit("1", 1, Verdict::Failed, &["x"])).await.unwrap();
+    let mut found = Vec::new();
+    modes(folder.path(), &mut found);
+    let open: Vec<_> =
+        found.iter().filter(|(_, mode)| mode & 0o077 != 0).filter(|(name, _)| name != "audit.head").collect();
+    assert!(found.len() >= 6 && open.is_empty(), "{open:?} of {found:?}");
+}
+
+#[test]
+fn one_process_has_a_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let lock = DataLock::acquire(&data).unwrap();
+    let error = DataLock::acquire(&data).unwrap_err();
+    assert_eq!(error.reason(), "Locked");
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    drop(lock);
+    DataLock::acquire(&data).unwrap();
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let url = "postgres://alice:s3cr3t@127.0.0.1:1/db";
+    let location = Location::Postgres(url.to_owned());
+    assert!(!format!("{location:?}").contains("s3cr3t"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for url in [url, "postgres://alice:s3cr3t@127.0.0.1:port/db", "s3cr3t"] {
+        let error = runtime.block_on(Store::open(&Location::Postgres(url.to_owned()))).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error}");
+    }
+}
