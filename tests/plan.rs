@@ -29,7 +29,7 @@ spec:
 }
 
 const DAILY: &str = "  schedules:
-  - {name: daily, cron: '0 6 * * *', tasks: [{task: IntegrityCheck, level: Quick}, {task: SecurityAudit}]}
+  - {name: daily, cron: '0 6 * * *', tasks: [{task: IntegrityCheck, level: Checksum}, {task: SecurityAudit}]}
 ";
 
 #[test]
@@ -297,7 +297,13 @@ fn conditions_tell_what_was_measured_and_nothing_else() {
     for (name, status, reason) in expected {
         assert_eq!(condition(world.status(), name), (status, reason), "{name}");
     }
-    world.measure(TaskKind::IntegrityCheck, Some(Level::Quick), "Database", Outcome::Succeeded, "2026-11-22T06:00:00Z");
+    world.measure(
+        TaskKind::IntegrityCheck,
+        Some(Level::Checksum),
+        "Database",
+        Outcome::Succeeded,
+        "2026-11-22T06:00:00Z",
+    );
     world.measure(TaskKind::SecurityAudit, None, "Leaks", Outcome::Succeeded, "2026-11-22T06:00:00Z");
     world.measure(TaskKind::SecurityAudit, None, "Erasure", Outcome::Unknown, "2026-11-22T06:00:00Z");
     world.step("2026-11-22T06:01:00Z");
@@ -319,11 +325,20 @@ fn conditions_tell_what_was_measured_and_nothing_else() {
 }
 
 #[test]
+fn a_quick_check_reads_no_rows_and_so_proves_no_agreement() {
+    let mut world = World::new(&policy("}", &DAILY.replace("Checksum", "Quick")));
+    world.measure(TaskKind::IntegrityCheck, Some(Level::Quick), "Database", Outcome::Succeeded, "2026-11-22T06:00:00Z");
+    world.step("2026-11-22T06:01:00Z");
+    assert_eq!(condition(world.status(), "Intact"), ("True", "AsExpected"));
+    assert_eq!(condition(world.status(), "Consistent"), ("Unknown", "NotChecked"));
+}
+
+#[test]
 fn waiving_what_cannot_be_kept_makes_a_bank_ready() {
     let text = policy("}", DAILY).replacen("spec:", "spec:\n  waivedConditions: [BackedUp]", 1);
     let mut world = World::new(&text);
     for (kind, level, scope) in [
-        (TaskKind::IntegrityCheck, Some(Level::Quick), "Database"),
+        (TaskKind::IntegrityCheck, Some(Level::Checksum), "Database"),
         (TaskKind::SecurityAudit, None, "Leaks"),
         (TaskKind::SecurityAudit, None, "Erasure"),
     ] {
@@ -350,7 +365,7 @@ fn damage_breaks_the_promise_that_it_concerns() {
         let mut world = World::new(&policy("}", DAILY));
         world.measure(
             TaskKind::IntegrityCheck,
-            Some(Level::Quick),
+            Some(Level::Checksum),
             "Database",
             Outcome::Succeeded,
             "2026-11-22T06:00:00Z",

@@ -14,12 +14,11 @@ use proptest::prelude::*;
 
 /// A bank with a policy of two schedules, a check on a schedule and an audit that runs once. One of the
 /// schedules needs the bank alone.
-fn documents(edit: Edit) -> String {
-    let (suspend, cron, token) = match edit {
-        Edit::None => (false, "*/20 * * * *", "t0"),
-        Edit::Suspended => (true, "*/20 * * * *", "t0"),
-        Edit::Cron => (false, "5,35 * * * *", "t0"),
-        Edit::Token => (false, "*/20 * * * *", "t1"),
+fn documents(edit: Edit, token: u32) -> String {
+    let (suspend, cron) = match edit {
+        Edit::None | Edit::Token => (false, "*/20 * * * *"),
+        Edit::Suspended => (true, "*/20 * * * *"),
+        Edit::Cron => (false, "5,35 * * * *"),
     };
     format!(
         "apiVersion: memorybank.dev/v1alpha1
@@ -31,7 +30,7 @@ spec:
 ---
 apiVersion: memorybank.dev/v1alpha1
 kind: MaintenancePolicy
-metadata: {{name: p, annotations: {{memorybank.dev/run-now: {token}}}}}
+metadata: {{name: p, annotations: {{memorybank.dev/run-now: t{token}}}}}
 spec:
   bankSelector: {{}}
   suspend: {suspend}
@@ -120,8 +119,8 @@ proptest! {
     fn no_slot_runs_twice_time_never_goes_back_and_a_carried_out_plan_leaves_nothing_to_do(
         events in prop::collection::vec(any_event(), 1..40)
     ) {
-        let mut world = World::new(&documents(Edit::None));
-        let mut second = 0;
+        let mut world = World::new(&documents(Edit::None, 0));
+        let (mut second, mut token) = (0, 0);
         let mut made: BTreeSet<String> = BTreeSet::new();
         for event in events {
             let mut crash = Crash::Never;
@@ -132,7 +131,10 @@ proptest! {
                         (run.phase, run.finished) = (phase, Some(moment(second).max(run.started.unwrap())));
                     }
                 }
-                Event::Edit(edit) => world.reload(&documents(edit)),
+                Event::Edit(edit) => {
+                    token += u32::from(matches!(edit, Edit::Token));
+                    world.reload(&documents(edit, token));
+                }
                 Event::Crash(at) => crash = at,
             }
             let now = moment(second);
@@ -182,7 +184,7 @@ proptest! {
     /// While the clock goes forward, every slot is made into a run, told as missed or told as skipped.
     #[test]
     fn no_slot_is_lost_in_silence(steps in prop::collection::vec((0i64..90_000, any::<bool>()), 1..30)) {
-        let mut world = World::new(&documents(Edit::None));
+        let mut world = World::new(&documents(Edit::None, 0));
         let mut second = 0;
         let (mut made, mut skipped) = (0u64, 0u64);
         world.step_at(moment(0), Crash::Never);
@@ -209,7 +211,7 @@ proptest! {
 /// Runs are made for every tick that comes just when the plan said to look again.
 #[test]
 fn looking_only_when_told_to_is_enough() {
-    let mut world = World::new(&documents(Edit::None));
+    let mut world = World::new(&documents(Edit::None, 0));
     let mut now = moment(0);
     let mut looks = 0;
     while now < moment(86_400) {

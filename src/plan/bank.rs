@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 
 use super::asked::Asked;
-use super::conditions::{Judged, Known, counted, judge, ready, written};
+use super::conditions::{Judged, Known, add_on_schedule, counted, judge, ready, suspended, written};
 use super::event::{EventDraft, EventReason};
 use super::history::expired;
 use super::queue::{HeldReason, Queue};
@@ -78,7 +78,7 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
     create(bank, asks, observed, &rows, &mut owners, now, &mut plan, &mut wake);
 
     let known = Known { bank, asks, observed, rows: &rows, omitted, now };
-    let judged = judge(&known, &mut wake);
+    let mut judged = judge(&known, &mut wake);
     if omitted > 0 && old.conditions.iter().all(|c| c.reason != "TooManySchedules") {
         let message = format!("{omitted} schedules beyond the first {MAX_SCHEDULES} are not run");
         plan.events.push(EventDraft::new(EventReason::TooManySchedules, message));
@@ -87,7 +87,10 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
     runs.extend(plan.create.iter().map(|run| just_made(run, now)));
     let queue = Queue { bank, rows: &rows, owners: &owners, judged: &judged, now };
     queue.decide(&runs, &mut plan, &mut wake);
-    plan.delete = expired(&observed.runs, &rows, &owners, &mut wake);
+    carry_out(&mut runs, &plan, now);
+    let waiting: Vec<_> = runs.iter().filter(|run| run.phase.waiting()).collect();
+    add_on_schedule(&mut judged, &known, &waiting, &mut wake);
+    plan.delete = expired(&runs, &rows, &owners, &mut wake);
     plan.status = status(bank, old, observed, &rows, judged, now);
     plan.next = wake.next();
     plan
@@ -169,6 +172,17 @@ fn create(
     }
 }
 
+/// The runs as they are once the queue's decisions are carried out, so that nothing is left for the next plan.
+fn carry_out(runs: &mut [RunView], plan: &BankPlan, now: Timestamp) {
+    for run in runs {
+        if plan.start.contains(&run.name) {
+            run.phase = Phase::Running;
+        } else if plan.skip.iter().any(|(name, ..)| *name == run.name) {
+            (run.phase, run.finished) = (Phase::Skipped, Some(now));
+        }
+    }
+}
+
 fn just_made(run: &PlannedRun, now: Timestamp) -> RunView {
     RunView {
         name: run.name.clone(),
@@ -197,12 +211,9 @@ fn status(
     let counted = counted(bank, &judged);
     let promises: Vec<_> = counted.iter().map(|(name, judged)| promise(*name, judged.status)).collect();
     let health = health(&promises).map(|h| Health { score: Some(h.score), summary: Some(h.summary) });
-    let summary =
-        if bank.suspend { judged.first().map(|(_, suspended)| suspended.clone()) } else { Some(ready(&counted)) };
+    let summary = if bank.suspend { suspended() } else { ready(&counted) };
     let alerts = counted.iter().filter(|(_, judged)| judged.status == ConditionStatus::False).count();
-    let alerts = u32::try_from(alerts).unwrap_or(u32::MAX);
-    let mut conditions: Vec<_> =
-        summary.map(|summary| written("Ready", summary, &old.conditions, generation, now)).into_iter().collect();
+    let mut conditions = vec![written("Ready", summary, &old.conditions, generation, now)];
     conditions.extend(judged.into_iter().map(|(name, j)| written(name.name(), j, &old.conditions, generation, now)));
     let newest = observed.runs.iter().filter(|run| run.phase != Phase::Skipped).filter_map(|run| run.finished).max();
     let last_run_time = old.last_run_time.map(|time| time.0).max(newest);
@@ -213,10 +224,10 @@ fn status(
         observed_generation: generation,
         conditions,
         last_run_time: last_run_time.map(Time),
-        active_alerts: Some(alerts),
+        active_alerts: u32::try_from(alerts).ok(),
         health,
         schedules: rows.iter().map(|row| row.status.clone()).collect(),
-        findings: looked(TaskKind::SecurityAudit).then(|| FindingCounts {
+        findings: looked(TaskKind::SecurityAudit).then_some(FindingCounts {
             critical: Some(findings.critical),
             high: Some(findings.high),
             medium: Some(findings.medium),
@@ -226,7 +237,7 @@ fn status(
             fixed: Some(findings.fixed),
             waived: Some(findings.waived),
         }),
-        corruption: looked(TaskKind::IntegrityCheck).then(|| CorruptionStatus {
+        corruption: looked(TaskKind::IntegrityCheck).then_some(CorruptionStatus {
             open: Some(corruption.open),
             last_detected_time: corruption.last_detected.map(Time),
         }),

@@ -8,6 +8,9 @@ use crate::resources::{MaintenancePolicyStatus, MemoryBankStatus, ScheduleStatus
 
 /// How many banks a policy's status lists.
 const MAX_WORST: usize = 10;
+/// What is worst first; anything else is milder.
+const ORDER: [ConditionReason; 3] =
+    [ConditionReason::SlotMissed, ConditionReason::Overdue, ConditionReason::RunsFailing];
 
 /// A bank that a policy selects.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +48,6 @@ pub fn plan_policy(
         }
         on_time += u64::from(troubles.len() == before);
     }
-    const ORDER: [ConditionReason; 3] =
-        [ConditionReason::SlotMissed, ConditionReason::Overdue, ConditionReason::RunsFailing];
     troubles.sort_by_key(|(reason, bank, schedule)| {
         (ORDER.iter().position(|r| r == reason).unwrap_or(ORDER.len()), *bank, *schedule)
     });

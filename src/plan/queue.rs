@@ -34,6 +34,8 @@ impl HeldReason {
     }
 }
 
+const LOCKED: &str = "waits for other runs of this bank: it, or one of them, needs the bank alone";
+
 /// What the queue of one bank goes by.
 pub struct Queue<'a> {
     pub bank: &'a ValidBank,
@@ -44,23 +46,24 @@ pub struct Queue<'a> {
     pub now: Timestamp,
 }
 
-/// Who holds the bank.
+/// Who holds the bank, or is before others in the queue for it.
 #[derive(Default)]
 struct Lock {
-    shared: Option<String>,
-    exclusive: Option<String>,
+    shared: bool,
+    exclusive: bool,
 }
 
 impl Lock {
-    fn take(&mut self, run: &RunView) {
-        let side = if run.exclusive { &mut self.exclusive } else { &mut self.shared };
-        side.get_or_insert_with(|| run.name.clone());
+    const fn take(&mut self, run: &RunView) {
+        if run.exclusive {
+            self.exclusive = true;
+        } else {
+            self.shared = true;
+        }
     }
 
-    /// Who is in the way of a run.
-    fn against(&self, run: &RunView) -> Option<&str> {
-        let shared = if run.exclusive { self.shared.as_deref() } else { None };
-        self.exclusive.as_deref().or(shared)
+    const fn refuses(&self, run: &RunView) -> bool {
+        self.exclusive || (run.exclusive && self.shared)
     }
 }
 
@@ -74,7 +77,9 @@ impl Queue<'_> {
         let running: Vec<_> = in_order.clone().filter(|run| run.phase == Phase::Running).collect();
         let waiting: Vec<_> = in_order.filter(|run| run.phase.waiting()).collect();
         let mut lock = Lock::default();
-        running.iter().for_each(|run| lock.take(run));
+        for run in &running {
+            lock.take(run);
+        }
         let mut started: Vec<&RunView> = Vec::new();
         for run in &waiting {
             if let Some((reason, message)) = self.skip(run, &waiting, plan) {
@@ -82,11 +87,10 @@ impl Queue<'_> {
                 continue;
             }
             let busy = running.iter().chain(&started).find(|other| other.owner == run.owner);
-            let held = self.closed(run, wake).or_else(|| self.beside(run, busy.copied()?, plan)).or_else(|| {
-                let other = lock.against(run)?;
-                let message = format!("waits until {other} has ended, for one of both needs the bank alone");
-                Some((HeldReason::Locked, message))
-            });
+            let held = self
+                .closed(run, wake)
+                .or_else(|| self.beside(run, busy.copied()?, plan))
+                .or_else(|| lock.refuses(run).then(|| (HeldReason::Locked, LOCKED.to_owned())));
             match held {
                 None => {
                     plan.start.push(run.name.clone());
@@ -180,7 +184,8 @@ impl Queue<'_> {
         if run.owner == RunOwner::Hand || concurrency == Some(ConcurrencyPolicy::Allow) {
             return None;
         }
-        let replaced = concurrency == Some(ConcurrencyPolicy::Replace) && busy.phase == Phase::Running;
+        // What a person asked for is waited for.
+        let replaced = concurrency == Some(ConcurrencyPolicy::Replace) && !requested(busy, &self.bank.meta.name);
         if replaced && run.slot > busy.slot && !plan.cancel.contains(&busy.name) {
             plan.cancel.push(busy.name.clone());
         }

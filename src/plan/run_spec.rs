@@ -36,13 +36,13 @@ pub(super) fn integrity_scopes(named: &[IntegrityScope], bank: &Bank) -> Vec<Int
     if !named.is_empty() {
         return unique(named);
     }
-    let declares = |scope: &IntegrityScope| match scope {
+    let has = |scope: &IntegrityScope| match scope {
         IntegrityScope::Database => bank.database.is_some() || bank.history.is_some(),
         IntegrityScope::VectorStore | IntegrityScope::Consistency => bank.vector_store.is_some(),
         IntegrityScope::Files => !bank.files.is_empty(),
         IntegrityScope::Backups => !bank.backups.is_empty(),
     };
-    let declared: Vec<_> = IntegrityScope::ALL.into_iter().filter(declares).collect();
+    let declared: Vec<_> = IntegrityScope::ALL.into_iter().filter(has).collect();
     if declared.is_empty() { vec![IntegrityScope::Database] } else { declared }
 }
 

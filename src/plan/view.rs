@@ -95,9 +95,9 @@ pub enum RunOwner {
         /// The schedule's name.
         schedule: String,
     },
-    /// An IntegrityCheck.
+    /// An `IntegrityCheck`.
     Check(String),
-    /// A SecurityAudit.
+    /// A `SecurityAudit`.
     Audit(String),
     /// A person.
     Hand,

@@ -12,7 +12,7 @@ use super::measure::{Wanted, wanted};
 use super::reason::ConditionReason;
 use super::row::Row;
 use super::run_spec::answers_over_network;
-use super::view::{Asks, Observed};
+use super::view::{Asks, Observed, RunView};
 use super::wake::Wake;
 use crate::resources::{Condition, ConditionName, ConditionStatus, Time, ValidBank};
 
@@ -51,27 +51,44 @@ pub struct Known<'a> {
     pub now: Timestamp,
 }
 
-/// The promises of a bank, in the order in which documents show them. `Guarded` is there with a guard only.
+/// What runs measure: the promises of a bank but `OnSchedule`, in the order in which documents show them.
+/// `Guarded` is there with a guard only.
 pub fn judge(known: &Known<'_>, wake: &mut Wake) -> Vec<(ConditionName, Judged)> {
-    const SHOWN: [ConditionName; 7] = [
+    const MEASURED: [ConditionName; 6] = [
         ConditionName::Reachable,
         ConditionName::Intact,
         ConditionName::Consistent,
         ConditionName::Secure,
         ConditionName::BackedUp,
-        ConditionName::OnSchedule,
         ConditionName::Stable,
     ];
     if known.bank.suspend {
-        let suspended = Judged::unknown(ConditionReason::Suspended, "spec.suspend is set: nothing is run or judged");
-        return SHOWN.map(|name| (name, suspended.clone())).into();
+        return MEASURED.map(|name| (name, suspended())).into();
     }
     let wanted = wanted(known.rows, known.asks, &known.bank.bank, known.now);
-    let mut judged = Vec::with_capacity(SHOWN.len());
-    for name in SHOWN {
+    let mut judged = Vec::with_capacity(MEASURED.len() + 1);
+    for name in MEASURED {
         judged.push((name, one(name, known, &wanted, wake)));
     }
     judged
+}
+
+/// Adds `OnSchedule`, before `Stable`. It is judged last, by the runs that wait once the plan is carried out, and so
+/// holds none of them.
+pub fn add_on_schedule(
+    judged: &mut Vec<(ConditionName, Judged)>,
+    known: &Known<'_>,
+    waiting: &[&RunView],
+    wake: &mut Wake,
+) {
+    let on_schedule = if known.bank.suspend { suspended() } else { on_schedule::on_schedule(known, waiting, wake) };
+    let place = judged.len().saturating_sub(1);
+    judged.insert(place, (ConditionName::OnSchedule, on_schedule));
+}
+
+/// What every condition of a suspended bank is.
+pub fn suspended() -> Judged {
+    Judged::unknown(ConditionReason::Suspended, "spec.suspend is set: nothing is run or judged")
 }
 
 fn one(name: ConditionName, known: &Known<'_>, wanted: &[Wanted], wake: &mut Wake) -> Judged {
@@ -81,7 +98,6 @@ fn one(name: ConditionName, known: &Known<'_>, wanted: &[Wanted], wake: &mut Wak
         ConditionName::Consistent => data::consistent(&known.bank.bank, wanted, facts, wake),
         ConditionName::Secure => secure::secure(known.asks, wanted, facts, wake),
         ConditionName::BackedUp => backed_up::backed_up(&known.bank.bank, wanted),
-        ConditionName::OnSchedule => on_schedule::on_schedule(known, wake),
         ConditionName::Reachable if answers_over_network(&known.bank.bank) => Judged::unknown(
             ConditionReason::NotSampled,
             "no sample of the parts that answer over the network: this version takes none; waive Reachable to pass over it",
@@ -89,7 +105,7 @@ fn one(name: ConditionName, known: &Known<'_>, wanted: &[Wanted], wake: &mut Wak
         ConditionName::Reachable => {
             Judged::unknown(ConditionReason::NotConfigured, "no part of this bank answers over the network")
         }
-        ConditionName::Stable | ConditionName::Guarded => {
+        ConditionName::OnSchedule | ConditionName::Stable | ConditionName::Guarded => {
             Judged::unknown(ConditionReason::Learning, "no predictions yet: too little is known of this bank")
         }
     }

@@ -4,8 +4,9 @@ use crate::plan::row::{Row, trouble};
 use crate::plan::view::RunView;
 use crate::plan::wake::{Wake, after};
 
-/// No slot was missed, no run is overdue. The worst of all rows decides; a row of a suspended policy none.
-pub fn on_schedule(known: &Known<'_>, wake: &mut Wake) -> Judged {
+/// No slot was missed, no run is overdue. The worst of all rows decides; a row of a suspended policy none. A run
+/// that `waiting` holds back is held, not overdue.
+pub fn on_schedule(known: &Known<'_>, waiting: &[&RunView], wake: &mut Wake) -> Judged {
     let rows = known.rows;
     if rows.is_empty() {
         return Judged::unknown(
@@ -24,11 +25,14 @@ pub fn on_schedule(known: &Known<'_>, wake: &mut Wake) -> Judged {
     let mut held = None;
     let mut worst: Option<(usize, ConditionReason, String)> = None;
     for row in rows {
-        if let Some(run) = overdue_held(row, &known.observed.runs, wake) {
+        let late = held_late(row, waiting, wake);
+        if let Some(run) = late {
             held.get_or_insert_with(|| format!("run {} still waits to start: its status says for what", run.name));
-            continue;
         }
-        if let Some((reason, message)) = trouble(&row.status, row.schedule.active_deadline_seconds, wake) {
+        let found = trouble(&row.status, row.schedule.active_deadline_seconds, wake);
+        if let Some((reason, message)) =
+            found.filter(|(reason, _)| late.is_none() || *reason != ConditionReason::Overdue)
+        {
             let rank = rank(reason);
             if worst.as_ref().is_none_or(|(other, ..)| rank < *other) {
                 worst = Some((rank, reason, message));
@@ -47,14 +51,14 @@ fn rank(reason: ConditionReason) -> usize {
 }
 
 /// A run that waits for longer than its schedule grants for its beginning.
-fn overdue_held<'a>(row: &Row<'_>, runs: &'a [RunView], wake: &mut Wake) -> Option<&'a RunView> {
+fn held_late<'a>(row: &Row<'_>, waiting: &[&'a RunView], wake: &mut Wake) -> Option<&'a RunView> {
     let owner = row.owner();
     let grace = row
         .schedule
         .starting_deadline_seconds
         .map_or_else(|| row.status.expected_interval_seconds.unwrap_or(0) / 5, i64::from);
     let grace = grace.saturating_add(i64::from(row.schedule.spread_seconds));
-    let mut waiting: Vec<_> = runs.iter().filter(|run| run.owner == owner && run.phase.waiting()).collect();
-    waiting.sort_by_key(|run| (run.slot.unwrap_or(run.created), &run.name));
-    waiting.into_iter().find(|run| wake.passed(after(run.slot.unwrap_or(run.created), grace)))
+    let mut own: Vec<_> = waiting.iter().filter(|run| run.owner == owner).collect();
+    own.sort_by_key(|run| (run.slot.unwrap_or(run.created), &run.name));
+    own.into_iter().find(|run| wake.passed(after(run.slot.unwrap_or(run.created), grace))).copied()
 }
