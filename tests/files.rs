@@ -296,7 +296,7 @@ fn a_foreign_manifest_and_a_cancelled_check_are_errors() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Whatever byte is damaged silently, `ceil(100 / share)` runs find it, and then all has been compared.
     #[test]
