@@ -56,11 +56,14 @@ fn main() {
         measure(&mut rows, "leaves, large file, 2 threads", || check(&root, "all/large", Some(&large), 2).1);
         measure(&mut rows, "plain hash, tree, 2 threads", || bare(&root.join("all"), 2));
         measure(&mut rows, "first manifest, tree, 2 threads", || check(&root, "all", None, 2).1);
+        measure(&mut rows, "plain hash, large file", || bare(&root.join("all/large"), 1));
+        measure(&mut rows, "first manifest, large file, 1 thread", || check(&root, "all/large", None, 1).1);
+        measure(&mut rows, "first manifest, large file, 2 threads", || check(&root, "all/large", None, 2).1);
     }
-    println!("{:<34} {:>8} {:>8} {:>12} {:>8}", "what", "wall s", "CPU s", "GB per CPU-s", "GB/s");
+    println!("{:<38} {:>8} {:>8} {:>12} {:>8}", "what", "wall s", "CPU s", "GB per CPU-s", "GB/s");
     for Row { what, bytes, wall, cpu } in &rows {
         let gb = *bytes as f64 / 1e9;
-        println!("{what:<34} {wall:>8.2} {cpu:>8.2} {:>12.2} {:>8.2}", gb / cpu, gb / wall);
+        println!("{what:<38} {wall:>8.2} {cpu:>8.2} {:>12.2} {:>8.2}", gb / cpu, gb / wall);
     }
     let row = |what: &str| rows.iter().find(|row| row.what == what && row.bytes > 0);
     let ratio = |what: &str, target: &str, value: Option<f64>| match value {
@@ -89,6 +92,11 @@ fn main() {
         "first manifest to plain hash, wall, 2 threads",
         "at most 1.15",
         of("first manifest, tree, 2 threads", "plain hash, tree, 2 threads", |r| r.wall),
+    );
+    ratio(
+        "first manifest to plain hash, large file alone, wall, 2 threads",
+        "at most 1.15",
+        of("first manifest, large file, 2 threads", "plain hash, large file", |r| r.wall),
     );
     let child = Command::new(std::env::current_exe().expect("own path"))
         .args(["--peak", "--size-gib", &gib.to_string()])

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -16,8 +16,16 @@ pub struct Observed {
     pub read: Read,
 }
 
-/// A path that could not be looked at: nothing is known of it and of what lies beneath.
-pub type Hidden = TreePath;
+/// Paths that could not be looked at: nothing is known of them and of what lies beneath.
+struct Hidden<'a>(HashSet<&'a [u8]>);
+
+impl Hidden<'_> {
+    fn holds(&self, path: &TreePath) -> bool {
+        let path = path.as_bytes();
+        let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+        !self.0.is_empty() && (self.0.contains(path) || folders.into_iter().any(|folder| self.0.contains(folder)))
+    }
+}
 
 /// A tree beside its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,13 +47,15 @@ pub struct Comparison {
 }
 
 /// Holds what was observed, in the order of paths, against a manifest. Without one everything is taken as it is.
+/// Of what lies at or beneath a `hidden` path nothing is known.
 pub fn compare(
     component: &str,
     mutable: Mutable,
     previous: Option<&Manifest>,
     observed: Vec<Observed>,
-    hidden: &[Hidden],
+    hidden: &[TreePath],
 ) -> Comparison {
+    let hidden = &Hidden(hidden.iter().map(TreePath::as_bytes).collect());
     let old = previous.map_or(&[][..], |manifest| &manifest.entries);
     let renames = if mutable == Mutable::Always { Renames::default() } else { Renames::find(old, &observed, hidden) };
     let mut ledger =
@@ -83,7 +93,7 @@ enum Identity {
 }
 
 impl Renames {
-    fn find(old: &[Entry], observed: &[Observed], hidden: &[Hidden]) -> Self {
+    fn find(old: &[Entry], observed: &[Observed], hidden: &Hidden) -> Self {
         let mut came: HashMap<Identity, Vec<&TreePath>> = HashMap::new();
         for new in observed.iter().rev().filter(|new| old.binary_search_by(|e| e.path.cmp(&new.path)).is_err()) {
             let Node::File { size: size @ 1.., modified } = new.node else { continue };
@@ -98,7 +108,7 @@ impl Renames {
             return renames;
         }
         let here = |path: &TreePath| observed.binary_search_by(|new| new.path.cmp(path)).is_ok();
-        for entry in old.iter().filter(|entry| !here(&entry.path) && !is_hidden(&entry.path, hidden)) {
+        for entry in old.iter().filter(|entry| !here(&entry.path) && !hidden.holds(&entry.path)) {
             let Node::File { size, modified } = entry.node else { continue };
             let content = entry.sums.as_ref().map(|sums| Identity::Content(size, sums.root()));
             let by_content = content.and_then(|id| came.get_mut(&id)?.pop()).map(|path| (path, true));
@@ -113,10 +123,6 @@ impl Renames {
     }
 }
 
-fn is_hidden(path: &TreePath, hidden: &[Hidden]) -> bool {
-    hidden.iter().any(|folder| path.is_within(folder))
-}
-
 struct Ledger<'a> {
     component: &'a str,
     mutable: Mutable,
@@ -127,8 +133,8 @@ struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    fn gone(&mut self, old: &Entry, renames: &Renames, hidden: &[Hidden]) {
-        if is_hidden(&old.path, hidden) {
+    fn gone(&mut self, old: &Entry, renames: &Renames, hidden: &Hidden) {
+        if hidden.holds(&old.path) {
             if let Some(told) = old.open {
                 self.tell(&old.path, told, &Difference::Unseen, old.size());
             }

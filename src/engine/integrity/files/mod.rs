@@ -15,7 +15,7 @@ mod rule;
 mod share;
 mod sums;
 
-pub use compare::{Comparison, Hidden, Observed, compare};
+pub use compare::{Comparison, Observed, compare};
 pub use difference::{BadLeaves, Beginning, Difference, Read, difference};
 pub use document::ManifestError;
 pub use manifest::{Cursor, Entry, Manifest, Node, SpecialKind, Trust};

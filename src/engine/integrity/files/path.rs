@@ -42,11 +42,6 @@ impl TreePath {
             None => (None, &self.0),
         }
     }
-
-    /// Whether it is `folder` itself or lies beneath it.
-    pub fn is_within(&self, folder: &Self) -> bool {
-        self.0.strip_prefix(&*folder.0).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    }
 }
 
 impl fmt::Display for TreePath {
@@ -138,14 +133,6 @@ mod tests {
         for twice in ["%41", "%ff", "%", "%F", "%zz", "%C3%A4"] {
             assert!(twice.parse::<TreePath>().is_err(), "{twice} has another text");
         }
-    }
-
-    #[test]
-    fn within_means_whole_parts() {
-        let path = |p: &str| p.parse::<TreePath>().unwrap();
-        assert!(path("a/b").is_within(&path("a")));
-        assert!(path("a").is_within(&path("a")));
-        assert!(!path("ab").is_within(&path("a")));
     }
 
     proptest! {
