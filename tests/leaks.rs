@@ -54,6 +54,13 @@ fn rules_are_complete_and_named_once() {
 }
 
 #[test]
+fn the_documentation_lists_every_rule() {
+    let page = include_str!("../docs/audit.md");
+    let missing: Vec<&str> = rules().map(|rule| rule.id).filter(|id| !page.contains(&format!("`{id}`"))).collect();
+    assert!(missing.is_empty(), "docs/audit.md lacks {missing:?}");
+}
+
+#[test]
 fn credentials_of_every_issuer_are_found() {
     let mut missing = Vec::new();
     let scanner = scanner();

@@ -163,3 +163,45 @@ fn json(counts: &Counts) -> serde_json::Value {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(lines: &str) -> Result<Counts, CliError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), lines).unwrap();
+        measure(file.path())
+    }
+
+    #[test]
+    fn texts_are_counted_by_source_and_spans_by_label() {
+        let counts = measured(concat!(
+            r#"{"text": "my password is h4rb0rTig3r", "leak": true, "source": "a"}"#, "\n",
+            r#"{"text": "my password is lost", "leak": true, "source": "a"}"#, "\n",
+            r#"{"text": "POSTGRES_PASSWORD=h4rb0rTig3r", "leak": false, "source": "b"}"#, "\n\n",
+            r#"{"text": "é: ada@mailbox.org", "spans": [{"start": 3, "end": 18, "label": "EMAIL_ADDRESS"}], "source": "c"}"#, "\n",
+            r#"{"text": "bob@mailbox.org", "spans": [], "source": "c"}"#, "\n",
+        ))
+        .unwrap();
+        let of = |label: &str, source: &str| {
+            let Count { true_positives, false_positives, false_negatives } =
+                counts[&(label.to_owned(), source.to_owned())];
+            (true_positives, false_positives, false_negatives)
+        };
+        assert_eq!(of("secret", "a"), (1, 0, 1));
+        assert_eq!(of("secret", "b"), (0, 1, 0));
+        assert_eq!(of("secret", "all"), (1, 1, 1));
+        assert_eq!(of("email-address", "all"), (1, 1, 0));
+        assert!(table(&counts).contains("0.500"));
+    }
+
+    #[test]
+    fn what_is_no_labelled_text_is_refused_with_its_line() {
+        assert!(
+            matches!(measured("{\"text\": \"a\", \"leak\": true}\nnonsense"), Err(CliError::Config(text)) if text.contains(":2:"))
+        );
+        assert!(matches!(measured(""), Err(CliError::Unmeasured(_))));
+        assert!(matches!(measure(Path::new("/does/not/exist")), Err(CliError::Config(_))));
+    }
+}

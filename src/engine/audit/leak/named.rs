@@ -72,9 +72,6 @@ impl Named {
     pub fn look(&self, text: &[u8], run: Range<usize>) -> Option<(&'static Rule, Range<usize>)> {
         let span = trim(text, run);
         let value = &text[span.clone()];
-        if !random(value) || stand_in(value) {
-            return None;
-        }
         let before = &text[span.start.saturating_sub(BEFORE)..span.start];
         let line = before.iter().rposition(|&b| b == b'\n').map_or(before, |at| &before[at + 1..]);
         let after = text.get(span.end).copied().unwrap_or_default();
@@ -84,8 +81,9 @@ impl Named {
         {
             return None;
         }
+        // The cheapest question first: most long words have no such name before them.
         let named = self.part.as_ref().is_some_and(|part| part.is_match(line));
-        if !named || reference(value) || describes_a_digest(line) {
+        if !named || !random(value) || stand_in(value) || reference(value) || describes_a_digest(line) {
             return None;
         }
         if let Some(name) = name(self.assignment.as_ref(), line) {
