@@ -252,7 +252,7 @@ fn what_may_not_be_read_is_told_and_unknown_and_the_rest_goes_on() {
     assert_eq!(verdicts(&report), [Verdict::Failed, Verdict::Failed]);
 
     rights("folder", 0o755);
-    fs::set_permissions(bed.root(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bed.root(), fs::Permissions::from_mode(0o0)).unwrap();
     let report = unprivileged(|| bed.check(Some(&first), Level::Full, Mutable::Never));
     fs::set_permissions(bed.root(), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!((told(&report).len(), verdicts(&report)), (0, vec![Verdict::Unknown, Verdict::Unknown]));

@@ -5,7 +5,7 @@ mod crd;
 mod describe;
 mod error;
 mod eval;
-pub mod eval_leaks;
+mod eval_leaks;
 mod get;
 mod init;
 mod kind;
