@@ -1,0 +1,27 @@
+//! Local mode from outside: the real binary, real files, real signals, real disks that are full.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
+
+#[path = "../common/guardian.rs"]
+mod guardian;
+
+mod deaths;
+mod exits;
+mod full_disk;
+mod hammered;
+mod one_run;
+mod printed;
+mod statuses;
+mod watching;
+
+/// A second bank on the sample's files, for tests of what comes and goes.
+const SECOND: &str = "\
+apiVersion: memorybank.dev/v1alpha1
+kind: MemoryBank
+metadata: {name: second}
+spec:
+  database:
+    sqlite: {volume: data, path: openmemory.db}
+  volumes:
+  - {name: data, folder: {path: ../bank}}
+";
