@@ -22,10 +22,11 @@ pub(super) struct Service {
     pub volumes: Vec<ServiceVolume>,
 }
 
+/// Values as JSON has them: a map's may be numbers, booleans, or missing.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Environment {
-    Map(BTreeMap<String, Option<Scalar>>),
+    Map(BTreeMap<String, serde_json::Value>),
     List(Vec<String>),
 }
 
@@ -33,15 +34,6 @@ impl Default for Environment {
     fn default() -> Self {
         Self::List(Vec::new())
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Scalar {
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,11 +97,10 @@ impl Service {
         match &self.environment {
             Environment::List(list) => variables.extend(list.iter().filter_map(|line| assignment(line))),
             Environment::Map(map) => variables.extend(map.iter().filter_map(|(name, value)| {
-                let value = match value.as_ref()? {
-                    Scalar::Bool(value) => value.to_string(),
-                    Scalar::Integer(value) => value.to_string(),
-                    Scalar::Float(value) => value.to_string(),
-                    Scalar::Text(value) => resolve(value),
+                let value = match value {
+                    serde_json::Value::Null => return None,
+                    serde_json::Value::String(text) => resolve(text),
+                    other => other.to_string(),
                 };
                 Some((name.clone(), value))
             })),

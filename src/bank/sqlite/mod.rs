@@ -16,6 +16,8 @@ mod scratch;
 mod set;
 mod snapshot;
 mod structure;
+
+pub use crate::engine::integrity::sqlite::schema::SchemaKind;
 pub use checks::{SqliteReport, check};
 pub use copy::{Effort, JournalMode, SqliteCopy, copy};
 pub use erasure::erasure;
