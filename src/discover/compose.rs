@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn every_form_of_environment_and_volume_is_read() {
         let compose = parse(
-            "services:\n  a:\n    environment: {PORT: 6333, ON: true, EMPTY: , HOST: \"${Q:-qdrant}\"}\n    volumes:\n      \
+            "services:\n  a:\n    environment: {PORT: 6333, DEBUG: true, EMPTY: null, HOST: \"${Q:-qdrant}\"}\n    volumes:\n      \
              - data:/usr/src/openmemory\n      - ./x:/y:ro\n      - /anonymous\n      - {type: bind, source: ./z, target: /z}\n  \
              b:\n    environment: [\"A=1\", \"B\"]\n    env_file: .env\n  c:\n    env_file: [{path: one.env}, two.env]\n",
         )
