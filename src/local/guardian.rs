@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::execute::{Ended, Execution};
 use super::folder::{Folder, glance};
+use super::manifests;
 use super::objects::Objects;
 use super::places::places;
 use super::summary::{BankSummary, Summary};
@@ -414,6 +415,7 @@ impl Guardian {
         self.board.runs.set_active(self.running.len());
         let Some(report) = ended.report else { return };
         self.board.runs.observe(&report);
+        manifests::write(&self.store, &self.settings.data, &report).await;
         let (outcome, _) = report.outcome();
         if outcome != Outcome::Succeeded {
             let task = report.tasks.iter().find(|task| task.outcome == outcome);

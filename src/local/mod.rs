@@ -6,6 +6,7 @@ mod exchange;
 mod execute;
 mod folder;
 mod guardian;
+mod manifests;
 mod objects;
 mod places;
 mod status_file;
