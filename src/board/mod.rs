@@ -4,6 +4,7 @@
 
 mod readiness;
 mod runs;
+mod store;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,6 +14,7 @@ use crate::resources::MemoryBankStatus;
 
 pub use readiness::Readiness;
 pub use runs::RunNumbers;
+pub use store::StoreNumbers;
 
 /// A bank's namespace and name.
 pub type BankName = (String, String);
@@ -40,12 +42,19 @@ pub struct Board {
     pub readiness: Readiness,
     /// Numbers of runs.
     pub runs: RunNumbers,
+    /// Numbers of the store.
+    pub store: StoreNumbers,
 }
 
 impl Board {
     /// An empty board.
     pub fn new() -> Result<Self, prometheus::Error> {
-        Ok(Self { banks: RwLock::default(), readiness: Readiness::default(), runs: RunNumbers::new()? })
+        Ok(Self {
+            banks: RwLock::default(),
+            readiness: Readiness::default(),
+            runs: RunNumbers::new()?,
+            store: StoreNumbers::new()?,
+        })
     }
 
     /// Puts what is known of a bank.

@@ -87,10 +87,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     };
     let store = Arc::new(store);
     let once = settings.once;
-    let guardian = Guardian::start(settings, Arc::clone(&store), board, stop.clone()).await.map_err(failed)?;
-    let interrupted = stop.clone();
+    let guardian = Guardian::start(settings, Arc::clone(&store), board, &stop).await.map_err(failed)?;
     let summary = guardian.watch().await.map_err(failed)?;
-    // The guardian stops its own token when it ends; only an early stop is an interruption.
+    let interrupted = stop.is_cancelled();
     store.close().await;
     drop(lock);
     if let Some(served) = served {
@@ -100,7 +99,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     if !once {
         return Ok(Exit::Good);
     }
-    let _ = interrupted;
+    if interrupted {
+        return Ok(Exit::Interrupted);
+    }
     print_summary(&summary, global)?;
     Ok(if summary.broken {
         Exit::Findings

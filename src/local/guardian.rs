@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::execute::{Ended, Execution};
+use super::execute::{Ended, Execution, Unreported};
 use super::folder::{Folder, glance};
 use super::manifests;
 use super::objects::Objects;
@@ -32,6 +32,8 @@ use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, Sto
 const TICK: Duration = Duration::from_secs(2);
 /// How often old records are removed.
 const RETENTION: Duration = Duration::from_hours(6);
+/// How long a look that ends by itself waits for a store that does not take a report.
+const ONCE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long runs get to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -42,13 +44,16 @@ pub struct Guardian {
     store: Arc<Store>,
     board: Arc<Board>,
     config: Config,
-    /// What the folder looked like when it was last read.
-    seen: Digest,
+    /// What the folder looked like when it was last taken or refused; none where that failed for another
+    /// reason, and must be tried again.
+    seen: Option<Digest>,
     objects: Objects,
     banks: BTreeMap<String, Watched>,
     /// What stops each run that is being executed.
     running: BTreeMap<String, CancellationToken>,
     executions: JoinSet<Ended>,
+    /// Banks with runs that could start were there a free place, first come first served.
+    starved: VecDeque<String>,
     stop: CancellationToken,
     unmeasured: Vec<(String, String)>,
     /// When the policies' counts change though no bank does.
@@ -63,7 +68,7 @@ impl Guardian {
         settings: Settings,
         store: Arc<Store>,
         board: Arc<Board>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<Self, LocalError> {
         let seen = glance(&settings.config)?;
         let folder = Folder::read(&settings.config)?;
@@ -77,12 +82,13 @@ impl Guardian {
             store,
             board,
             config: Config::default(),
-            seen,
+            seen: Some(seen),
             objects,
             banks: BTreeMap::new(),
             running: BTreeMap::new(),
             executions: JoinSet::new(),
-            stop,
+            starved: VecDeque::new(),
+            stop: stop.child_token(),
             unmeasured: Vec::new(),
             next_policy_look: None,
             now_token,
@@ -158,6 +164,12 @@ impl Guardian {
                 }
             }
         }
+        // Runs of a bank that went while no process was there to see it.
+        for (name, bank) in self.objects.runs() {
+            if !config.banks.iter().any(|b| b.meta.name == bank) {
+                self.objects.remove("MaintenanceRun", &name);
+            }
+        }
         for name in gone(&self.objects, "MaintenancePolicy", &|n| config.policies.iter().any(|p| p.meta.name == n)) {
             self.objects.remove("MaintenancePolicy", &name);
         }
@@ -191,7 +203,9 @@ impl Guardian {
             tokio::select! {
                 () = self.stop.cancelled() => break Ok(()),
                 Some(ended) = self.executions.join_next(), if !self.executions.is_empty() => match ended {
-                    Ok(ended) => self.ended(ended).await,
+                    Ok(ended) => if let Err(error) = self.ended(ended).await {
+                        break Err(error.into());
+                    },
                     Err(error) => tracing::error!(%error, "a run ended without a word"),
                 },
                 _ = tick.tick() => self.glance().await,
@@ -205,35 +219,54 @@ impl Guardian {
     /// Looks at every bank at which something happened or something is due.
     async fn look(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let config = std::mem::take(&mut self.config);
-        let mut outcome = Ok(());
-        let mut looked = false;
-        for bank in &config.banks {
-            let due = self
-                .banks
-                .get(&bank.meta.name)
-                .is_some_and(|watched| watched.dirty || watched.next.is_some_and(|next| next <= now));
-            if due {
-                looked = true;
-                outcome = self.look_at(bank, &config, now).await;
-            }
-            if outcome.is_err() {
-                break;
-            }
-        }
-        looked |= self.next_policy_look.is_some_and(|next| next <= now);
-        if looked && outcome.is_ok() {
-            self.look_at_policies(&config, now);
-            outcome = self.objects.flush(&self.store).await;
-            if outcome.is_ok() {
-                self.show(&config).await;
-            }
-        }
+        let outcome = self.look_at_due(&config, now).await;
         self.config = config;
+        if let Err(error) = &outcome {
+            self.board.store.count_error(error.reason());
+        }
         outcome
     }
 
-    /// Plans one bank and carries the plan out, in the order that a crash in between does not hurt.
+    async fn look_at_due(&mut self, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+        let mut looked = self.next_policy_look.is_some_and(|next| next <= now) || self.objects.pending();
+        for bank in &config.banks {
+            if self.banks.get(&bank.meta.name).is_some_and(|watched| watched.due(now)) {
+                looked = true;
+                self.look_at(bank, config, now).await?;
+            }
+        }
+        while self.running.len() < self.settings.parallel
+            && let Some(name) = self.starved.pop_front()
+        {
+            if let Some(bank) = config.banks.iter().find(|bank| bank.meta.name == name) {
+                looked = true;
+                self.look_at(bank, config, now).await?;
+            }
+        }
+        if looked {
+            self.look_at_policies(config, now);
+            self.objects.flush(&self.store).await?;
+            self.show(config).await;
+        }
+        Ok(())
+    }
+
+    /// Plans one bank and carries the plan out, in the order that a crash in between does not hurt. What
+    /// failed halfway is looked at again.
     async fn look_at(&mut self, bank: &ValidBank, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+        let outcome = self.plan_and_carry_out(bank, config, now).await;
+        if let Some(watched) = self.banks.get_mut(&bank.meta.name) {
+            watched.dirty = outcome.is_err();
+        }
+        outcome
+    }
+
+    async fn plan_and_carry_out(
+        &mut self,
+        bank: &ValidBank,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let statuses = Statuses::of(bank, config, &self.objects);
         let asks = statuses.asks(bank, config);
         let Some(watched) = self.banks.get(&bank.meta.name) else { return Ok(()) };
@@ -291,11 +324,13 @@ impl Guardian {
         let value = serde_json::to_value(&status).unwrap_or(Value::Null);
         if let Some(watched) = self.banks.get_mut(name) {
             watched.status = Some(status);
-            watched.dirty = false;
         }
         self.objects.set_status("MemoryBank", name, value, now);
         for run in start {
             if self.running.len() >= self.settings.parallel {
+                if !self.starved.contains(name) {
+                    self.starved.push_back(name.clone());
+                }
                 break;
             }
             self.start_run(bank, &run, now).await?;
@@ -395,6 +430,7 @@ impl Guardian {
         let scratch = self.scratch().join(name);
         let execution = Execution {
             store: Arc::clone(&self.store),
+            board: Arc::clone(&self.board),
             spec: run.spec,
             uid: run.uid,
             places: places(bank, &self.settings.config, &self.settings.claims, scratch),
@@ -402,6 +438,7 @@ impl Guardian {
             cancel: cancel.clone(),
             stop: self.stop.clone(),
             follow: self.settings.follow.clone(),
+            patience: self.settings.once.then_some(ONCE_PATIENCE),
         };
         self.running.insert(name.to_owned(), cancel);
         self.executions.spawn(execution.run());
@@ -409,26 +446,31 @@ impl Guardian {
         Ok(())
     }
 
-    /// Takes note of a run that ended.
-    async fn ended(&mut self, ended: Ended) {
+    /// Takes note of a run that ended. An error ends the process.
+    async fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
         self.running.remove(&ended.run);
         self.board.runs.set_active(self.running.len());
-        let Some(report) = ended.report else { return };
+        let report = match ended.report {
+            Ok(report) => report,
+            Err(Unreported::Stopping) => return Ok(()),
+            Err(Unreported::Refused(error)) => return Err(error),
+        };
         self.board.runs.observe(&report);
         manifests::write(&self.store, &self.settings.data, &report).await;
         let (outcome, _) = report.outcome();
-        if outcome != Outcome::Succeeded {
+        if self.settings.once && outcome != Outcome::Succeeded {
             let task = report.tasks.iter().find(|task| task.outcome == outcome);
             self.unmeasured.push((report.run.clone(), task.map_or_else(String::new, |task| task.message.clone())));
         }
         let namespace = self.config.namespace.clone();
-        let Some(watched) = self.banks.get_mut(&ended.bank) else { return };
+        let Some(watched) = self.banks.get_mut(&ended.bank) else { return Ok(()) };
         if let Some(run) = watched.run(&ended.run) {
             // Should the store not answer now, the run is known to have ended all the same.
             run.view.phase = Phase::from(outcome);
             run.view.finished = Some(report.finished);
         }
         if let Err(error) = watched.refresh(&self.store, &namespace, &ended.bank).await {
+            self.board.store.count_error(error.reason());
             tracing::error!(bank = ended.bank, %error, "the bank's records could not be read anew");
             watched.dirty = true;
         }
@@ -436,10 +478,7 @@ impl Guardian {
         if let Some(run) = watched.run(&ended.run).cloned() {
             self.show_run(&run, Some(&report), now);
         }
-        // Runs of other banks may wait for a free place.
-        for watched in self.banks.values_mut() {
-            watched.dirty |= watched.runs.iter().any(|run| run.view.phase.waiting());
-        }
+        Ok(())
     }
 
     fn show_run(&mut self, run: &Run, report: Option<&RunReport>, now: Timestamp) {
@@ -469,6 +508,10 @@ impl Guardian {
 
     /// Puts everything on the board, for metrics.
     async fn show(&mut self, config: &Config) {
+        match tokio::try_join!(self.store.size_bytes(), self.store.oldest_event()) {
+            Ok((bytes, oldest)) => self.board.store.set(bytes, oldest),
+            Err(error) => tracing::warn!(%error, "metrics of the store are those of before"),
+        }
         let metrics = match self.store.bank_metrics().await {
             Ok(metrics) => metrics,
             Err(error) => {
@@ -496,9 +539,9 @@ impl Guardian {
     /// Reads the folder anew when it looks different. A broken edit keeps the last good configuration.
     async fn glance(&mut self) {
         let read = match glance(&self.settings.config) {
-            Ok(seen) if seen == self.seen => return,
+            Ok(seen) if self.seen == Some(seen) => return,
             Ok(seen) => {
-                self.seen = seen;
+                self.seen = Some(seen);
                 Folder::read(&self.settings.config).map_err(LocalError::from)
             }
             Err(error) => Err(error.into()),
@@ -519,6 +562,11 @@ impl Guardian {
                 self.log_deed("configuration-taken").await;
             }
             Err(error) => {
+                // A refused document is refused until it changes; a folder that could not be read, and a store
+                // that could not take it, may answer next time without any change.
+                if !matches!(error, LocalError::Config(_)) {
+                    self.seen = None;
+                }
                 tracing::error!(%error, "the last good configuration stays in force");
                 self.board.readiness.ready("config", format!("the last good one is in force: {error}"));
             }
@@ -551,8 +599,10 @@ impl Guardian {
         self.stop.cancel();
         let deadline = tokio::time::Instant::now() + GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.executions.join_next()).await {
-            if let Ok(ended) = ended {
-                self.ended(ended).await;
+            if let Ok(ended) = ended
+                && let Err(error) = self.ended(ended).await
+            {
+                tracing::error!(%error, "a report is lost with this process; the next one executes the run again");
             }
         }
         if let Err(error) = self.objects.flush(&self.store).await {

@@ -23,6 +23,9 @@ pub(super) struct Objects {
     known: BTreeMap<Key, Value>,
     changed: BTreeSet<Key>,
     removed: BTreeSet<Key>,
+    /// Whose files are not known to say what is here: at first all, for a process may have ended between
+    /// the store and its files.
+    stale: BTreeSet<Key>,
 }
 
 impl Objects {
@@ -36,9 +39,11 @@ impl Objects {
                 }
             }
         }
+        let of_files = KINDS.iter().flat_map(|kind| status_file::names(data, kind).into_iter().map(|name| (*kind, name)));
         Ok(Self {
             namespace: namespace.to_owned(),
             data: data.to_owned(),
+            stale: known.keys().cloned().chain(of_files).collect(),
             known,
             changed: BTreeSet::new(),
             removed: BTreeSet::new(),
@@ -117,11 +122,20 @@ impl Objects {
         self.known.keys().filter(|(known, _)| *known == kind).map(|(_, name)| name.clone()).collect()
     }
 
+    /// The names of all runs with those of their banks.
+    pub fn runs(&self) -> Vec<(String, String)> {
+        let bank = |object: &Value| Some(object.pointer("/spec/bankName")?.as_str()?.to_owned());
+        let runs = self.known.iter().filter(|((kind, _), _)| *kind == "MaintenanceRun");
+        runs.filter_map(|((_, name), object)| Some((name.clone(), bank(object)?))).collect()
+    }
+
+    /// Whether something is left to be written.
+    pub fn pending(&self) -> bool {
+        !(self.changed.is_empty() && self.removed.is_empty() && self.stale.is_empty())
+    }
+
     /// Writes what changed: the store in one transaction, then the files. What fails stays to be written.
     pub async fn flush(&mut self, store: &Store) -> Result<(), StoreError> {
-        if self.changed.is_empty() && self.removed.is_empty() {
-            return Ok(());
-        }
         let objects: Vec<Object> = self
             .changed
             .iter()
@@ -130,22 +144,32 @@ impl Objects {
                 Some(Object { kind: key.0.to_owned(), namespace: self.namespace.clone(), name: key.1.clone(), status })
             })
             .collect();
-        store.put_objects(&objects).await?;
+        if !objects.is_empty() {
+            store.put_objects(&objects).await?;
+        }
         for (kind, name) in &self.removed {
             store.delete_object(kind, &self.namespace, name).await?;
         }
-        for object in &objects {
-            if let Err(error) = status_file::write(&self.data, &object.kind, &object.name, &object.status) {
-                tracing::warn!(kind = object.kind, name = object.name, %error, "status file not written");
-            }
-        }
-        for (kind, name) in &self.removed {
-            if let Err(error) = status_file::remove(&self.data, kind, name) {
-                tracing::warn!(kind, name, %error, "status file not removed");
-            }
-        }
-        self.changed.clear();
-        self.removed.clear();
+        self.stale.append(&mut self.changed);
+        self.stale.append(&mut self.removed);
+        self.write_files();
         Ok(())
+    }
+
+    fn write_files(&mut self) {
+        let Self { known, data, stale, .. } = self;
+        let mut trouble = None;
+        stale.retain(|key| {
+            let written = match known.get(key) {
+                Some(object) => status_file::write(data, key.0, &key.1, object),
+                None => status_file::remove(data, key.0, &key.1),
+            };
+            let failed = written.is_err();
+            trouble = written.err().or(trouble.take());
+            failed
+        });
+        if let Some(error) = trouble {
+            tracing::warn!(%error, files = stale.len(), "status files not written; they are written later");
+        }
     }
 }

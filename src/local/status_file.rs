@@ -8,11 +8,15 @@ pub(super) fn path(data: &Path, kind: &str, name: &str) -> PathBuf {
 }
 
 /// Writes an object whole: a reader sees the old file or the new one, never half of either. It is not
-/// synced: the store holds the truth, and every start writes these files anew.
+/// synced: the store holds the truth, and every start holds these files against it. A file that says so
+/// already is left alone.
 pub(super) fn write(data: &Path, kind: &str, name: &str, object: &serde_json::Value) -> io::Result<()> {
     let path = path(data, kind, name);
     let folder = path.parent().unwrap_or(data);
     let text = serde_saphyr::to_string(object).map_err(io::Error::other)?;
+    if fs::read_to_string(&path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
     let new = folder.join(format!(".{name}.new"));
     if let Err(error) = fs::write(&new, &text) {
         if error.kind() != io::ErrorKind::NotFound {
@@ -30,4 +34,11 @@ pub(super) fn remove(data: &Path, kind: &str, name: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The names of the objects of a kind that have a file.
+pub(super) fn names(data: &Path, kind: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(data.join("status").join(kind)) else { return Vec::new() };
+    let name = |entry: fs::DirEntry| Some(entry.file_name().to_str()?.strip_suffix(".yaml")?.to_owned());
+    entries.filter_map(|entry| name(entry.ok()?)).filter(|name| !name.starts_with('.')).collect()
 }

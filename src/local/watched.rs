@@ -172,6 +172,11 @@ fn task_status(task: &TaskReport) -> TaskStatus {
 }
 
 impl Watched {
+    /// Whether it is time to look.
+    pub fn due(&self, now: Timestamp) -> bool {
+        self.dirty || self.next.is_some_and(|next| next <= now)
+    }
+
     /// Reads anew what the store knows: after a start, and after each report.
     pub async fn refresh(&mut self, store: &Store, namespace: &str, bank: &str) -> Result<(), StoreError> {
         let records = store.runs(namespace, bank).await?;

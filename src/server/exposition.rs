@@ -1,4 +1,6 @@
-use prometheus::{GaugeVec, Opts, TextEncoder};
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
+use prometheus::{CounterVec, GaugeVec, Opts, TextEncoder};
 
 use crate::board::{BankState, Board};
 
@@ -9,12 +11,13 @@ const CONDITION_STATES: [&str; 3] = ["True", "False", "Unknown"];
 /// left out with a comment in its place, and the others stand.
 pub(super) fn render(board: &Board) -> String {
     let mut families = board.runs.families();
+    families.extend(board.store.families());
     let mut trouble = String::new();
     match of_banks(board).and_then(|mut more| {
         more.extend(of_process(board)?);
         Ok(more)
     }) {
-        Ok(more) => families.extend(more.iter().flat_map(prometheus::core::Collector::collect)),
+        Ok(more) => families.extend(more),
         Err(error) => trouble = format!("# bank metrics left out: {error}\n"),
     }
     families.retain(|family| !family.get_metric().is_empty());
@@ -25,7 +28,11 @@ fn gauge(name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus
     GaugeVec::new(Opts::new(format!("memorybank_{name}"), help), labels)
 }
 
-fn of_process(board: &Board) -> Result<Vec<GaugeVec>, prometheus::Error> {
+fn counter(name: &str, help: &str, labels: &[&str]) -> Result<CounterVec, prometheus::Error> {
+    CounterVec::new(Opts::new(format!("memorybank_{name}"), help), labels)
+}
+
+fn of_process(board: &Board) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let build = gauge("operator_build_info", "The version that runs", &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
     let ready = gauge("operator_ready", "Whether a part of the process is ready", &["part"])?;
@@ -36,7 +43,7 @@ fn of_process(board: &Board) -> Result<Vec<GaugeVec>, prometheus::Error> {
     for (reason, count) in board.runs.held() {
         held.with_label_values(&[&reason]).set(number(count));
     }
-    Ok(vec![build, ready, held])
+    Ok([build, ready, held].iter().flat_map(Collector::collect).collect())
 }
 
 /// Counts are far below 2^52.
@@ -45,37 +52,37 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// The gauges of all banks, made anew for each scrape.
-struct BankGauges {
+/// The metrics of all banks, made anew for each scrape.
+struct BankMetrics {
     condition: GaugeVec,
     health: GaugeVec,
     findings: GaugeVec,
-    corruption: GaugeVec,
+    corruption: CounterVec,
     open_corruption: GaugeVec,
     memories: GaugeVec,
     database_size: GaugeVec,
-    schedules: ScheduleGauges,
+    schedules: ScheduleMetrics,
 }
 
-struct ScheduleGauges {
+struct ScheduleMetrics {
     last_run: GaugeVec,
     last_success: GaugeVec,
     last_run_success: GaugeVec,
     next_run: GaugeVec,
     interval: GaugeVec,
     suspended: GaugeVec,
-    missed: GaugeVec,
+    missed: CounterVec,
 }
 
-fn of_banks(board: &Board) -> Result<Vec<GaugeVec>, prometheus::Error> {
-    let gauges = BankGauges::new()?;
+fn of_banks(board: &Board) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let metrics = BankMetrics::new()?;
     for ((namespace, name), state) in board.banks() {
-        gauges.set(&namespace, &name, &state);
+        metrics.set(&namespace, &name, &state);
     }
-    Ok(gauges.into_vec())
+    Ok(metrics.families())
 }
 
-impl BankGauges {
+impl BankMetrics {
     fn new() -> Result<Self, prometheus::Error> {
         let bank = ["namespace", "bank"];
         let with = |more: &[&'static str]| [bank.as_slice(), more].concat();
@@ -87,11 +94,11 @@ impl BankGauges {
             )?,
             health: gauge("bank_health_score", "Health of a bank, 0 to 100; absent while nothing is known", &bank)?,
             findings: gauge("bank_findings", "Findings of the newest audits", &with(&["severity", "state"]))?,
-            corruption: gauge("bank_corruption_events_total", "Corruption events ever recorded", &with(&["type"]))?,
+            corruption: counter("bank_corruption_events_total", "Corruption events ever recorded", &with(&["type"]))?,
             open_corruption: gauge("bank_open_corruption", "Corruption events that are open", &bank)?,
             memories: gauge("bank_memories", "Memories that are not deleted, as last counted", &bank)?,
             database_size: gauge("bank_database_size_bytes", "Size of the database file, as last seen", &bank)?,
-            schedules: ScheduleGauges::new(&with(&["policy", "schedule"]))?,
+            schedules: ScheduleMetrics::new(&with(&["policy", "schedule"]))?,
         })
     }
 
@@ -112,7 +119,7 @@ impl BankGauges {
             self.findings.with_label_values(&[namespace, name, severity.name(), kind.name()]).set(number(*count));
         }
         for (kind, count) in &state.corruption {
-            self.corruption.with_label_values(&[namespace, name, kind.name()]).set(number(*count));
+            self.corruption.with_label_values(&[namespace, name, kind.name()]).inc_by(number(*count));
         }
         if let Some(open) = state.status.corruption.as_ref().and_then(|corruption| corruption.open) {
             self.open_corruption.with_label_values(&bank).set(number(open));
@@ -126,22 +133,17 @@ impl BankGauges {
         self.schedules.set(namespace, name, state);
     }
 
-    fn into_vec(self) -> Vec<GaugeVec> {
-        let mut all = vec![
-            self.condition,
-            self.health,
-            self.findings,
-            self.corruption,
-            self.open_corruption,
-            self.memories,
-            self.database_size,
-        ];
-        all.extend(self.schedules.into_vec());
-        all
+    fn families(&self) -> Vec<MetricFamily> {
+        let Self { condition, health, findings, corruption, open_corruption, memories, database_size, schedules } = self;
+        let gauges = [condition, health, findings, open_corruption, memories, database_size];
+        let mut families: Vec<_> = gauges.into_iter().flat_map(Collector::collect).collect();
+        families.extend(corruption.collect());
+        families.extend(schedules.families());
+        families
     }
 }
 
-impl ScheduleGauges {
+impl ScheduleMetrics {
     fn new(labels: &[&str]) -> Result<Self, prometheus::Error> {
         Ok(Self {
             last_run: gauge("schedule_last_run_timestamp_seconds", "When the newest run of a schedule began", labels)?,
@@ -158,7 +160,7 @@ impl ScheduleGauges {
                 labels,
             )?,
             suspended: gauge("schedule_suspended", "Whether bank or policy is suspended", labels)?,
-            missed: gauge("schedule_missed_runs_total", "Slots of a schedule that nothing ran", labels)?,
+            missed: counter("schedule_missed_runs_total", "Slots of a schedule that nothing ran", labels)?,
         })
     }
 
@@ -182,19 +184,15 @@ impl ScheduleGauges {
                 self.interval.with_label_values(&labels).set(number(seconds));
             }
             self.suspended.with_label_values(&labels).set(f64::from(u8::from(state.suspended)));
-            self.missed.with_label_values(&labels).set(number(row.missed_runs.unwrap_or_default()));
+            self.missed.with_label_values(&labels).inc_by(number(row.missed_runs.unwrap_or_default()));
         }
     }
 
-    fn into_vec(self) -> [GaugeVec; 7] {
-        [
-            self.last_run,
-            self.last_success,
-            self.last_run_success,
-            self.next_run,
-            self.interval,
-            self.suspended,
-            self.missed,
-        ]
+    fn families(&self) -> Vec<MetricFamily> {
+        let Self { last_run, last_success, last_run_success, next_run, interval, suspended, missed } = self;
+        let gauges = [last_run, last_success, last_run_success, next_run, interval, suspended];
+        let mut families: Vec<_> = gauges.into_iter().flat_map(Collector::collect).collect();
+        families.extend(missed.collect());
+        families
     }
 }
