@@ -9,6 +9,7 @@ mod guardian;
 mod manifests;
 mod objects;
 mod places;
+mod secrets;
 mod status_file;
 mod summary;
 mod watched;
