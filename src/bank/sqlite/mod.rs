@@ -16,6 +16,7 @@ mod scratch;
 mod set;
 mod snapshot;
 mod structure;
+mod table;
 
 pub use checks::{SqliteReport, check};
 pub use copy::{Effort, JournalMode, SqliteCopy, copy};
