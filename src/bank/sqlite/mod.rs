@@ -16,6 +16,7 @@ mod scratch;
 mod set;
 mod snapshot;
 mod structure;
+mod table;
 
 pub use crate::engine::integrity::sqlite::schema::SchemaKind;
 pub use checks::{SqliteReport, check};
