@@ -22,10 +22,11 @@ pub(super) struct Service {
     pub volumes: Vec<ServiceVolume>,
 }
 
+/// Values as JSON has them: a map's may be numbers, booleans, or missing.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Environment {
-    Map(BTreeMap<String, Option<Scalar>>),
+    Map(BTreeMap<String, serde_json::Value>),
     List(Vec<String>),
 }
 
@@ -33,15 +34,6 @@ impl Default for Environment {
     fn default() -> Self {
         Self::List(Vec::new())
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Scalar {
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text(String),
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,11 +97,10 @@ impl Service {
         match &self.environment {
             Environment::List(list) => variables.extend(list.iter().filter_map(|line| assignment(line))),
             Environment::Map(map) => variables.extend(map.iter().filter_map(|(name, value)| {
-                let value = match value.as_ref()? {
-                    Scalar::Bool(value) => value.to_string(),
-                    Scalar::Integer(value) => value.to_string(),
-                    Scalar::Float(value) => value.to_string(),
-                    Scalar::Text(value) => resolve(value),
+                let value = match value {
+                    serde_json::Value::Null => return None,
+                    serde_json::Value::String(text) => resolve(text),
+                    other => other.to_string(),
                 };
                 Some((name.clone(), value))
             })),
@@ -169,7 +160,7 @@ mod tests {
     #[test]
     fn every_form_of_environment_and_volume_is_read() {
         let compose = parse(
-            "services:\n  a:\n    environment: {PORT: 6333, ON: true, EMPTY: , HOST: \"${Q:-qdrant}\"}\n    volumes:\n      \
+            "services:\n  a:\n    environment: {PORT: 6333, DEBUG: true, EMPTY: null, HOST: \"${Q:-qdrant}\"}\n    volumes:\n      \
              - data:/usr/src/openmemory\n      - ./x:/y:ro\n      - /anonymous\n      - {type: bind, source: ./z, target: /z}\n  \
              b:\n    environment: [\"A=1\", \"B\"]\n    env_file: .env\n  c:\n    env_file: [{path: one.env}, two.env]\n",
         )

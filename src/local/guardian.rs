@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::execute::{Ended, Execution, Unreported};
 use super::folder::{Folder, glance};
+use super::manifests;
 use super::objects::Objects;
 use super::places::places;
+use super::secrets;
 use super::summary::{BankSummary, Summary};
 use super::watched::{Newest, Run, Watched, owner_record};
 use super::{LocalError, Settings};
@@ -110,6 +112,9 @@ impl Guardian {
     /// Takes a configuration in place of the one before.
     async fn adopt(&mut self, mut config: Config, now: Timestamp) -> Result<(), LocalError> {
         for bank in &mut config.banks {
+            for missing in secrets::missing(bank, &self.settings.secrets) {
+                tracing::warn!("SecretNotFound: {missing}");
+            }
             bank.meta.generation = Some(self.objects.adopt("MemoryBank", &bank.meta, now));
         }
         for policy in &mut config.policies {
@@ -455,6 +460,7 @@ impl Guardian {
             Err(Unreported::Refused(error)) => return Err(error),
         };
         self.board.runs.observe(&report);
+        manifests::write(&self.store, &self.settings.data, &report).await;
         let (outcome, _) = report.outcome();
         if self.settings.once && outcome != Outcome::Succeeded {
             let task = report.tasks.iter().find(|task| task.outcome == outcome);

@@ -39,7 +39,8 @@ impl Objects {
                 }
             }
         }
-        let of_files = KINDS.iter().flat_map(|kind| status_file::names(data, kind).into_iter().map(|name| (*kind, name)));
+        let of_files =
+            KINDS.iter().flat_map(|kind| status_file::names(data, kind).into_iter().map(|name| (*kind, name)));
         Ok(Self {
             namespace: namespace.to_owned(),
             data: data.to_owned(),

@@ -134,7 +134,8 @@ impl BankMetrics {
     }
 
     fn families(&self) -> Vec<MetricFamily> {
-        let Self { condition, health, findings, corruption, open_corruption, memories, database_size, schedules } = self;
+        let Self { condition, health, findings, corruption, open_corruption, memories, database_size, schedules } =
+            self;
         let gauges = [condition, health, findings, open_corruption, memories, database_size];
         let mut families: Vec<_> = gauges.into_iter().flat_map(Collector::collect).collect();
         families.extend(corruption.collect());

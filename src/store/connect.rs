@@ -67,10 +67,23 @@ pub(super) async fn sqlite(data_dir: &Path, access: Access) -> Result<Db, StoreE
         .await
         .map_err(|error| health.error(&error))?;
     let db = Db { pool: Pool::Sqlite(pool), health };
+    readable_schema(&db).await?;
     if small {
         quick_check(&db).await?;
     }
     Ok(db)
+}
+
+/// The client takes the declared types of columns as UTF-8 and does not survive others, so the schema is
+/// looked at as bytes before anything else is asked.
+async fn readable_schema(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.read().await?;
+    for row in tx.rows("SELECT CAST(sql AS BLOB) AS ddl FROM sqlite_schema WHERE sql IS NOT NULL", Vec::new()).await? {
+        if std::str::from_utf8(&row.bytes("ddl")?).is_err() {
+            return Err(StoreError::damaged(db.health.place(), "its schema is no text"));
+        }
+    }
+    Ok(())
 }
 
 async fn quick_check(db: &Db) -> Result<(), StoreError> {

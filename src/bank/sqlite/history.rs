@@ -7,6 +7,7 @@ use super::checks::{SqliteReport, size};
 use super::query::{Reader, SqliteError, Stop, Trouble, cell, unless_cancelled};
 use super::rows::{id, readable};
 use super::schema::Schema;
+use super::table::{self, Wanted, text};
 use crate::bank::Meter;
 use crate::domain::Check;
 use crate::engine::integrity::sqlite::date;
@@ -14,10 +15,11 @@ use crate::engine::integrity::sqlite::directory::Part;
 use crate::engine::integrity::sqlite::history::{Comparison, Disagreement, Happened};
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 use crate::engine::integrity::sqlite::tally::Rows;
+use crate::engine::integrity::sqlite::text::Encoding;
 
 const CHECK: &str = "sqlite-history";
-const MEMORIES: &str = "SELECT +id, +state, +created_at, +content FROM memories NOT INDEXED";
-const EVENTS: &str = "SELECT +memory_id, +event, +new_memory FROM history NOT INDEXED";
+const MEMORIES: [Wanted<'_>; 4] = [text("id"), text("state"), text("created_at"), text("content")];
+const EVENTS: [Wanted<'_>; 3] = [text("memory_id"), text("event"), text("new_memory")];
 /// The history only grows at its end, so that its beginning is among its first rows.
 const BEGINNING: &str = "SELECT +created_at FROM history NOT INDEXED WHERE event = 'ADD' LIMIT 1000";
 
@@ -85,39 +87,35 @@ async fn compare(memories: &mut Reader, events: &mut Reader) -> Result<Compared,
     let rows = u64::try_from(rows).unwrap_or_default();
     for part in Part::all(rows) {
         let mut comparison = Comparison::new(part, rows);
-        memories
-            .each(MEMORIES, |row| {
-                let created = readable(cell(row, 2)).and_then(date::parse);
-                let state = readable(cell(row, 1));
-                if let (Some(id), Some(state), true) =
-                    (id(cell(row, 0)), state, created.is_some_and(|created| created >= beginning))
-                {
-                    let text = readable(cell(row, 3)).unwrap_or_default();
-                    comparison.memory(id, state != "deleted", text.as_bytes());
-                }
-                Ok(())
-            })
-            .await?;
-        events
-            .each(EVENTS, |row| {
-                let what = readable(cell(row, 1)).and_then(|name| Happened::parse(name.as_bytes()));
-                if let (Some(id), Some(what)) = (id(cell(row, 0)), what) {
-                    comparison.happened(id, what, readable(cell(row, 2)).map(str::as_bytes));
-                }
-                Ok(())
-            })
-            .await?;
+        table::rows(memories, "memories", &MEMORIES, Encoding::Utf8, |_, cells| {
+            let created = readable(cells[2]).and_then(date::parse);
+            if let (Some(id), Some(state), true) =
+                (id(cells[0]), readable(cells[1]), created.is_some_and(|created| created >= beginning))
+            {
+                let text = readable(cells[3]).unwrap_or_default();
+                comparison.memory(id, state != "deleted", text.as_bytes());
+            }
+            Ok(())
+        })
+        .await?;
+        table::rows(events, "history", &EVENTS, Encoding::Utf8, |_, cells| {
+            let what = readable(cells[1]).and_then(|name| Happened::parse(name.as_bytes()));
+            if let (Some(id), Some(what)) = (id(cells[0]), what) {
+                comparison.happened(id, what, readable(cells[2]).map(str::as_bytes));
+            }
+            Ok(())
+        })
+        .await?;
         compared.memories += comparison.count();
         if comparison.any() {
-            memories
-                .each("SELECT +id FROM memories NOT INDEXED", |row| {
-                    let Some(id) = id(cell(row, 0)) else { return Ok(()) };
-                    if let Some(kind) = comparison.disagreement(id) {
-                        compared.rows.entry(kind).or_default().add(|| format!("{id:032x}"));
-                    }
-                    Ok(())
-                })
-                .await?;
+            table::rows(memories, "memories", &MEMORIES[..1], Encoding::Utf8, |_, cells| {
+                let Some(id) = id(cells[0]) else { return Ok(()) };
+                if let Some(kind) = comparison.disagreement(id) {
+                    compared.rows.entry(kind).or_default().add(|| format!("{id:032x}"));
+                }
+                Ok(())
+            })
+            .await?;
         }
     }
     Ok(compared)

@@ -16,6 +16,9 @@ mod scratch;
 mod set;
 mod snapshot;
 mod structure;
+mod table;
+
+pub use crate::engine::integrity::sqlite::schema::SchemaKind;
 pub use checks::{SqliteReport, check};
 pub use copy::{Effort, JournalMode, SqliteCopy, copy};
 pub use erasure::erasure;

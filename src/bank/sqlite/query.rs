@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Decode, Row, Sqlite, SqliteConnection, TypeInfo, ValueRef};
 use thiserror::Error;
 
@@ -105,15 +106,35 @@ impl Reader {
 
     /// Gives each row of a query to `take`, until it has none left or `take` has trouble.
     ///
-    /// Columns must be expressions (`+"name"`): of bare ones sqlx reads name and type from the schema, and
-    /// panics where a damaged schema holds no text there.
+    /// Columns must be expressions (`+"name"`), as in [`super::table`].
     pub(super) async fn each(
         &mut self,
         sql: impl Into<String>,
+        take: impl FnMut(&SqliteRow) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let query = sqlx::query(AssertSqlSafe(sql.into())).persistent(false);
+        self.run(query, take).await
+    }
+
+    /// The same for one of many queries alike, which has `?1` for where to begin and `?2` for how many.
+    pub(super) async fn each_from(
+        &mut self,
+        sql: &str,
+        from: i64,
+        limit: i64,
+        take: impl FnMut(&SqliteRow) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(from).bind(limit);
+        self.run(query, take).await
+    }
+
+    async fn run(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
         mut take: impl FnMut(&SqliteRow) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         self.left.store(self.effort, Ordering::Relaxed);
-        let mut rows = sqlx::query(AssertSqlSafe(sql.into())).persistent(false).fetch(&mut self.connection);
+        let mut rows = query.fetch(&mut self.connection);
         let mut until_breath = BREATH;
         while let Some(row) = rows.try_next().await.map_err(trouble)? {
             take(&row)?;

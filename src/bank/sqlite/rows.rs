@@ -1,8 +1,9 @@
 //! Every row of the known tables, read once in the order of storage, and what must be compared across rows.
 
-use super::query::{Reader, Trouble, cell};
+use super::query::{Reader, Trouble};
 use super::scan::{Across, Scan};
 use super::schema::Schema;
+use super::table::{self, text};
 use crate::domain::CorruptionEvent;
 use crate::engine::integrity::sqlite::cell::{Cell, Judge};
 use crate::engine::integrity::sqlite::directory::Part;
@@ -10,6 +11,7 @@ use crate::engine::integrity::sqlite::duplicates::REPEATED;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 use crate::engine::integrity::sqlite::states::BROKEN_CHAIN;
 use crate::engine::integrity::sqlite::tally::{Rows, Tally};
+use crate::engine::integrity::sqlite::text::Encoding;
 use crate::engine::integrity::sqlite::uuid;
 
 /// The tables that are compared with each other, memories first.
@@ -91,14 +93,13 @@ async fn name_broken(reader: &mut Reader, across: &mut Across, broken: &mut Rows
     if !across.chains.any_broken() {
         return Ok(());
     }
-    reader
-        .each("SELECT +id FROM memories NOT INDEXED", |row| {
-            if let Some(id) = id(cell(row, 0)).filter(|id| across.chains.broken(*id)) {
-                broken.add(|| format!("{id:032x}"));
-            }
-            Ok(())
-        })
-        .await
+    table::rows(reader, "memories", &[text("id")], Encoding::Utf8, |_, cells| {
+        if let Some(id) = id(cells[0]).filter(|id| across.chains.broken(*id)) {
+            broken.add(|| format!("{id:032x}"));
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The text of a cell.

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use sqlx::sqlite::SqliteRow;
-
-use super::query::{Reader, Trouble, cell, quoted};
+use super::query::{Reader, Trouble};
 use super::schema::Schema;
+use super::table::{self, Wanted};
 use crate::engine::integrity::sqlite::cell::{Cell, Judge};
 use crate::engine::integrity::sqlite::directory::Part;
 use crate::engine::integrity::sqlite::duplicates::Duplicates;
@@ -26,22 +25,22 @@ impl Across {
         Self { chains: Chains::new(part, memories), duplicates: Duplicates::new(part, memories) }
     }
 
-    fn memory(&mut self, shape: &Shape<'_>, row: &SqliteRow, rowid: i64, state: &str) {
+    fn memory(&mut self, shape: &Shape<'_>, row: i64, cells: &[Cell<'_>], state: &str) {
         let Some(state) = State::parse(state.as_bytes()) else { return };
-        if let Some(id) = shape.id(row, "id") {
+        if let Some(id) = shape.id(cells, "id") {
             self.chains.memory(id, state);
         }
         if state != State::DELETED
-            && let (Some(user), Some(content)) = (shape.text(row, "user_id"), shape.text(row, "content"))
+            && let (Some(user), Some(content)) = (shape.text(cells, "user_id"), shape.text(cells, "content"))
         {
-            self.duplicates.add(rowid, user.as_bytes(), content.as_bytes());
+            self.duplicates.add(row, user.as_bytes(), content.as_bytes());
         }
     }
 
-    fn change(&mut self, shape: &Shape<'_>, row: &SqliteRow) {
-        let state = shape.text(row, "new_state").and_then(|state| State::parse(state.as_bytes()));
-        let at = shape.text(row, "changed_at").and_then(|text| date::parse(&text));
-        if let (Some(id), Some(state), Some(at)) = (shape.id(row, "memory_id"), state, at) {
+    fn change(&mut self, shape: &Shape<'_>, cells: &[Cell<'_>]) {
+        let state = shape.text(cells, "new_state").and_then(|state| State::parse(state.as_bytes()));
+        let at = shape.text(cells, "changed_at").and_then(|text| date::parse(&text));
+        if let (Some(id), Some(state), Some(at)) = (shape.id(cells, "memory_id"), state, at) {
             self.chains.change(id, state, at);
         }
     }
@@ -55,40 +54,22 @@ struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    fn query(&self) -> String {
-        let column = |name| match self.encoding {
-            Encoding::Utf8 => format!("+{name}"),
-            // SQLite gives text in UTF-8 and mends it on the way; only as a blob it comes as it is.
-            _ => format!("CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"),
-        };
-        let columns = self.columns.iter().map(|(name, _)| column(quoted(name)));
-        let columns: Vec<_> = std::iter::once("+rowid".to_owned()).chain(columns).collect();
-        format!("SELECT {} FROM \"{}\" NOT INDEXED", columns.join(", "), self.table)
-    }
-
-    fn at<'r>(&self, row: &'r SqliteRow, column: usize) -> Cell<'r> {
-        match cell(row, column + 1) {
-            Cell::Blob(bytes) if self.encoding != Encoding::Utf8 => Cell::Text(bytes),
-            cell => cell,
-        }
-    }
-
-    fn named<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cell<'r>> {
+    fn named<'c>(&self, cells: &[Cell<'c>], name: &str) -> Option<Cell<'c>> {
         let at = self.columns.iter().position(|(column, _)| *column == name)?;
-        Some(self.at(row, at))
+        cells.get(at).copied()
     }
 
-    fn text<'r>(&self, row: &'r SqliteRow, name: &str) -> Option<Cow<'r, str>> {
-        if let Cell::Text(bytes) = self.named(row, name)? { self.encoding.decode(bytes) } else { None }
+    fn text<'c>(&self, cells: &[Cell<'c>], name: &str) -> Option<Cow<'c, str>> {
+        if let Cell::Text(bytes) = self.named(cells, name)? { self.encoding.decode(bytes) } else { None }
     }
 
-    fn id(&self, row: &SqliteRow, name: &str) -> Option<u128> {
-        uuid::any(self.text(row, name)?.as_bytes())
+    fn id(&self, cells: &[Cell<'_>], name: &str) -> Option<u128> {
+        uuid::any(self.text(cells, name)?.as_bytes())
     }
 
     /// The row's id, where it is sound; ids are no personal data.
-    fn name(&self, row: &SqliteRow, rowid: i64) -> String {
-        self.id(row, "id").map_or_else(|| format!("row {rowid}"), |id| format!("{id:032x}"))
+    fn name(&self, row: i64, cells: &[Cell<'_>]) -> String {
+        self.id(cells, "id").map_or_else(|| format!("row {row}"), |id| format!("{id:032x}"))
     }
 }
 
@@ -96,7 +77,6 @@ impl Shape<'_> {
 pub(super) struct Scan<'a> {
     shape: Shape<'a>,
     judge: Judge,
-    last: Option<i64>,
     /// Rows read.
     pub(super) rows: u64,
     /// Memories that are not deleted.
@@ -108,7 +88,7 @@ impl<'a> Scan<'a> {
         let columns = schema.known.get(table.name).into_iter().flatten();
         let columns = columns.map(|name| (name.as_str(), table.kind(name))).collect();
         let shape = Shape { table: table.name, columns, encoding: judge.encoding };
-        Self { shape, judge, last: None, rows: 0, live: 0 }
+        Self { shape, judge, rows: 0, live: 0 }
     }
 
     /// Reads the table. Cells are judged where there is a tally for it.
@@ -118,45 +98,46 @@ impl<'a> Scan<'a> {
         mut tally: Option<&mut Tally>,
         across: &mut Across,
     ) -> Result<(), Trouble> {
-        reader.each(self.shape.query(), |row| self.row(row, tally.as_deref_mut(), across)).await
+        let number = |kind| matches!(kind, ColumnKind::Boolean | ColumnKind::Integer);
+        let wanted = self.shape.columns.iter().map(|(name, kind)| Wanted { name, number: number(*kind) });
+        let wanted: Vec<_> = wanted.collect();
+        let (table, encoding) = (self.shape.table, self.shape.encoding);
+        table::rows(reader, table, &wanted, encoding, |row, cells| {
+            self.row(row, cells, tally.as_deref_mut(), across);
+            Ok(())
+        })
+        .await
     }
 
-    fn row(&mut self, row: &SqliteRow, tally: Option<&mut Tally>, across: &mut Across) -> Result<(), Trouble> {
-        let rowid = if let Cell::Integer(rowid) = cell(row, 0) { rowid } else { 0 };
-        // A table is stored in the order of its row numbers. Where it is not, pages point at each other in
-        // a circle, and reading on would never end.
-        if self.last.replace(rowid).is_some_and(|last| last >= rowid) {
-            return Err(Trouble::Damaged(format!("row {rowid} comes out of order")));
-        }
+    fn row(&mut self, row: i64, cells: &[Cell<'_>], tally: Option<&mut Tally>, across: &mut Across) {
         self.rows += 1;
-        let state = if self.shape.table == "memories" { self.shape.text(row, "state") } else { None };
+        let state = if self.shape.table == "memories" { self.shape.text(cells, "state") } else { None };
         if let Some(tally) = tally {
-            self.cells(row, rowid, tally);
+            self.cells(row, cells, tally);
             if let Some(state) = &state {
-                self.times(row, rowid, state, tally);
+                self.times(row, cells, state, tally);
             }
         }
         if let Some(state) = state {
             self.live += u64::from(&*state != "deleted");
-            across.memory(&self.shape, row, rowid, &state);
+            across.memory(&self.shape, row, cells, &state);
         } else if self.shape.table == "memory_status_history" {
-            across.change(&self.shape, row);
+            across.change(&self.shape, cells);
         }
-        Ok(())
     }
 
-    fn cells(&self, row: &SqliteRow, rowid: i64, tally: &mut Tally) {
-        for (at, (column, kind)) in self.shape.columns.iter().enumerate() {
-            if let Some(defect) = self.judge.cell(*kind, self.shape.at(row, at)) {
-                tally.see(defect, self.shape.table, column, || self.shape.name(row, rowid));
+    fn cells(&self, row: i64, cells: &[Cell<'_>], tally: &mut Tally) {
+        for ((column, kind), cell) in self.shape.columns.iter().zip(cells) {
+            if let Some(defect) = self.judge.cell(*kind, *cell) {
+                tally.see(defect, self.shape.table, column, || self.shape.name(row, cells));
             }
         }
     }
 
-    fn times(&self, row: &SqliteRow, rowid: i64, state: &str, tally: &mut Tally) {
-        let set = |column| self.shape.named(row, column).is_none_or(|cell| cell != Cell::Null);
+    fn times(&self, row: i64, cells: &[Cell<'_>], state: &str, tally: &mut Tally) {
+        let set = |column| self.shape.named(cells, column).is_none_or(|cell| cell != Cell::Null);
         if let Some((defect, column)) = times(state.as_bytes(), set("archived_at"), set("deleted_at")) {
-            tally.see(defect, "memories", column, || self.shape.name(row, rowid));
+            tally.see(defect, "memories", column, || self.shape.name(row, cells));
         }
     }
 }
