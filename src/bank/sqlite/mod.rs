@@ -26,5 +26,3 @@ pub use error::CopyError;
 pub use history::check_history;
 pub use query::SqliteError;
 pub use scratch::wipe;
-
-pub use crate::engine::integrity::sqlite::schema::SchemaKind;
