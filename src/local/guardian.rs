@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::plan::{
     plan_bank, plan_check, plan_policy,
 };
 use crate::resources::{
-    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit,
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MaintenanceRunStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit,
     ValidBank, ValidCheck, ValidPolicy, Warning,
 };
 use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, StoreError};
@@ -139,13 +139,18 @@ impl Guardian {
             if !self.banks.contains_key(name) {
                 let mut watched = Watched { status: self.objects.status("MemoryBank", name), ..Watched::default() };
                 // Banks that nobody ever looked at have nothing to read: a thousand of them start at once.
-                if watched.status.is_some() || known_runs.iter().any(|run| run.bank == *name) {
+                let known = watched.status.is_some() || known_runs.iter().any(|run| run.bank == *name);
+                if known {
                     watched.refresh(&self.store, &config.namespace, name).await?;
                 }
                 self.banks.insert(name.clone(), watched);
+                if known {
+                    self.mend_runs(name, now).await?;
+                }
             }
         }
         self.config = config;
+        self.forget_runs().await?;
         for watched in self.banks.values_mut() {
             watched.dirty = true;
         }
@@ -168,12 +173,6 @@ impl Guardian {
                 }
             }
         }
-        // Runs of a bank that went while no process was there to see it.
-        for (name, bank) in self.objects.runs() {
-            if !config.banks.iter().any(|b| b.meta.name == bank) {
-                self.objects.remove("MaintenanceRun", &name);
-            }
-        }
         for name in gone(&self.objects, "MaintenancePolicy", &|n| config.policies.iter().any(|p| p.meta.name == n)) {
             self.objects.remove("MaintenancePolicy", &name);
         }
@@ -184,6 +183,52 @@ impl Guardian {
             self.objects.remove("SecurityAudit", &name);
         }
         self.board.retain(|(_, name)| config.banks.iter().any(|bank| bank.meta.name == *name));
+    }
+
+    /// Shows the runs of a bank as the records have them: an earlier process may have ended between the two.
+    async fn mend_runs(&mut self, bank: &str, now: Timestamp) -> Result<(), StoreError> {
+        let runs = self.banks.get(bank).map(|watched| watched.runs.clone()).unwrap_or_default();
+        for run in runs {
+            let name = &run.view.name;
+            let shown: Option<MaintenanceRunStatus> = self.objects.status("MaintenanceRun", name);
+            if shown.is_some_and(|shown| shown.phase.as_deref() == Some(run.view.phase.name())) {
+                continue;
+            }
+            let report = match self.store.run(&run.spec.namespace, name).await?.and_then(|record| record.report) {
+                Some(digest) => self.store.get_blob(&digest).await?,
+                None => None,
+            };
+            let report: Option<RunReport> = report.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            self.show_run(&run, report.as_ref(), now);
+        }
+        Ok(())
+    }
+
+    /// Forgets the runs that were made by hand and whose document is gone, and what is shown of runs that
+    /// nobody knows, or of a bank that is gone. What they reported stays.
+    async fn forget_runs(&mut self) -> Result<(), StoreError> {
+        let declared: BTreeSet<&str> = self.config.runs.iter().map(|run| run.meta.name.as_str()).collect();
+        let gone = |run: &Run| run.view.owner == RunOwner::Hand && !declared.contains(run.view.name.as_str());
+        let mut uids = Vec::new();
+        for run in self.banks.values().flat_map(|watched| &watched.runs).filter(|run| gone(run)) {
+            if let Some(cancel) = self.running.get(&run.view.name) {
+                cancel.cancel();
+            }
+            uids.push(run.uid.clone());
+        }
+        if !uids.is_empty() {
+            self.store.delete_runs(&uids).await?;
+            for watched in self.banks.values_mut() {
+                watched.runs.retain(|run| !gone(run));
+            }
+        }
+        let known: BTreeSet<&str> = self.banks.values().flat_map(|w| &w.runs).map(|run| run.view.name.as_str()).collect();
+        for name in self.objects.names("MaintenanceRun") {
+            if !known.contains(name.as_str()) && !declared.contains(name.as_str()) {
+                self.objects.remove("MaintenanceRun", &name);
+            }
+        }
+        Ok(())
     }
 
     /// Looks after the banks until the process is to stop, or, with `once`, until nothing more is due.
@@ -360,22 +405,24 @@ impl Guardian {
             finished: None,
             report: None,
         };
-        let run = match self.store.begin_run(&record).await? {
-            Begin::New => Run::planned(planned, record.uid, now),
-            Begin::Exists(known) if known.bank == bank => match Run::from_record(&known) {
-                Some(run) => run,
-                None => return Ok(()),
-            },
+        match self.store.begin_run(&record).await? {
+            Begin::New => {
+                let run = Run::planned(planned, record.uid, now);
+                self.show_run(&run, None, now);
+                if let Some(watched) = self.banks.get_mut(bank) {
+                    watched.runs.push(run);
+                }
+            }
+            // A process that ended before it had shown anything made it.
+            Begin::Exists(known) if known.bank == bank => {
+                if let Some(watched) = self.banks.get_mut(bank) {
+                    watched.refresh(&self.store, &known.namespace, bank).await?;
+                }
+                self.mend_runs(bank, now).await?;
+            }
             Begin::Exists(_) => {
                 tracing::warn!(bank, run = record.name, "NameCollision: a run of this name is another bank's");
-                return Ok(());
             }
-        };
-        self.show_run(&run, None, now);
-        if let Some(watched) = self.banks.get_mut(bank)
-            && watched.run(&run.view.name).is_none()
-        {
-            watched.runs.push(run);
         }
         Ok(())
     }

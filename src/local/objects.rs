@@ -123,13 +123,6 @@ impl Objects {
         self.known.keys().filter(|(known, _)| *known == kind).map(|(_, name)| name.clone()).collect()
     }
 
-    /// The names of all runs with those of their banks.
-    pub fn runs(&self) -> Vec<(String, String)> {
-        let bank = |object: &Value| Some(object.pointer("/spec/bankName")?.as_str()?.to_owned());
-        let runs = self.known.iter().filter(|((kind, _), _)| *kind == "MaintenanceRun");
-        runs.filter_map(|((_, name), object)| Some((name.clone(), bank(object)?))).collect()
-    }
-
     /// Whether something is left to be written.
     pub fn pending(&self) -> bool {
         !(self.changed.is_empty() && self.removed.is_empty() && self.stale.is_empty())

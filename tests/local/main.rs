@@ -14,7 +14,7 @@ mod printed;
 mod statuses;
 mod watching;
 
-/// A second bank on the sample's files, for tests of what comes and goes.
+/// A second bank on the sample's files with a check of its own, for tests of what comes and goes.
 const SECOND: &str = "\
 apiVersion: memorybank.dev/v1alpha1
 kind: MemoryBank
@@ -24,4 +24,9 @@ spec:
     sqlite: {volume: data, path: openmemory.db}
   volumes:
   - {name: data, folder: {path: ../bank}}
+---
+apiVersion: memorybank.dev/v1alpha1
+kind: IntegrityCheck
+metadata: {name: quick}
+spec: {bankName: second, level: Quick}
 ";

@@ -14,7 +14,7 @@ fn banks_come_and_go_with_their_files_and_series() {
     bed.config("second.yaml", SECOND);
     wait_for("the new bank's status", || bed.status("MemoryBank", "second"));
     wait_for("its series", || served.metrics().contains("bank=\"second\"").then_some(()));
-    wait_for("its first run", || run_of(&bed, "second-daily"));
+    wait_for("its first run", || run_of(&bed, "second-quick"));
     // The policy counts it.
     let banks = || field(&bed.status("MaintenancePolicy", "standard").unwrap(), "/status/banks");
     wait_for("the policy's count", || (banks() == "2").then_some(()));
