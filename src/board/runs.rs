@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
@@ -16,6 +17,8 @@ const DURATION_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.
 pub struct RunNumbers {
     active: IntGauge,
     held: Mutex<BTreeMap<String, u64>>,
+    /// Runs that ended and whose reports the store has not taken yet.
+    waiting: AtomicUsize,
     durations: HistogramVec,
 }
 
@@ -27,6 +30,7 @@ impl RunNumbers {
         Ok(Self {
             active: IntGauge::new("memorybank_runs_active", "Runs being executed now")?,
             held: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             durations: HistogramVec::new(durations, &["task", "outcome"])?,
         })
     }
@@ -39,6 +43,16 @@ impl RunNumbers {
     /// Notes how many runs are held, by reason.
     pub fn set_held(&self, held: BTreeMap<String, u64>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// One more report waits to be stored.
+    pub fn unstored(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A report that waited was stored; how many still wait.
+    pub fn stored(&self) -> usize {
+        self.waiting.fetch_sub(1, Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Runs held now, by reason.

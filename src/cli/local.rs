@@ -146,7 +146,7 @@ fn refused(error: StoreError) -> CliError {
 
 fn failed(error: LocalError) -> CliError {
     match error {
-        LocalError::Folder(_) | LocalError::Config(_) => CliError::Config(error.to_string()),
+        LocalError::Folder(_) | LocalError::Config(_) | LocalError::NoBank(_) => CliError::Config(error.to_string()),
         LocalError::Store(error) => refused(error),
     }
 }

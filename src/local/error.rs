@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use super::folder::FolderError;
@@ -13,6 +15,9 @@ pub enum LocalError {
     /// The resources are refused; nothing runs half-configured.
     #[error("the configuration is refused:{}", lines(.0))]
     Config(Vec<Problem>),
+    /// There is nothing to look after.
+    #[error("{} holds no MemoryBank: `memorybank init` writes one, examples/quickstart.yaml shows one", .0.display())]
+    NoBank(PathBuf),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -8,7 +8,7 @@ use super::exchange::StoreExchange;
 use crate::board::Board;
 use crate::domain::{RunReport, RunSpec};
 use crate::runner::{Places, Progress, Runner};
-use crate::store::{Store, StoreError};
+use crate::store::{Finish, Store, StoreError};
 
 /// The first wait before a report that could not be stored is stored again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -67,14 +67,22 @@ impl Execution {
         }
         let begun = Instant::now();
         let mut wait = RETRY.0;
+        let mut waits = false;
         loop {
-            let error = match self.store.finish_run(&report).await {
-                Ok(_) => {
-                    self.board.readiness.ready(PART, "");
-                    return ended(Ok(report));
+            let Err(error) = self.store.finish_run(&report).await.map(|finish| {
+                if finish == Finish::Duplicate {
+                    tracing::warn!(run = self.spec.run, "a report of this run was stored before; this one is not kept");
                 }
-                Err(error) => error,
+            }) else {
+                if waits && self.board.runs.stored() == 0 {
+                    self.board.readiness.ready(PART, "");
+                }
+                return ended(Ok(report));
             };
+            if !waits {
+                waits = true;
+                self.board.runs.unstored();
+            }
             tracing::error!(run = self.spec.run, %error, "report not stored yet");
             self.board.store.count_error(error.reason());
             self.board.readiness.pending(PART, format!("that of {} is not stored yet: {error}", self.spec.run));

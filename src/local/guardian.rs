@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::{Ended, Execution, Unreported};
@@ -18,14 +18,14 @@ use super::summary::{BankSummary, Summary};
 use super::watched::{Newest, Run, Watched, owner_record};
 use super::{LocalError, Settings};
 use crate::board::{BankState, Board};
-use crate::domain::{Digest, Outcome, Phase, RunReport};
+use crate::domain::{Digest, Outcome, Phase, Reason, RunReport};
 use crate::plan::{
     Asks, AuditAsk, BankPlan, CheckAsk, EventDraft, PlannedRun, PolicyAsk, RunOwner, SelectedBank, plan_audit,
     plan_bank, plan_check, plan_policy,
 };
 use crate::resources::{
-    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MaintenanceRunStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit,
-    ValidBank, ValidCheck, ValidPolicy, Warning,
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MaintenanceRunStatus, MemoryBankStatus, RunNow,
+    SecurityAuditStatus, ValidAudit, ValidBank, ValidCheck, ValidPolicy, Warning,
 };
 use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, StoreError};
 
@@ -53,14 +53,18 @@ pub struct Guardian {
     /// What stops each run that is being executed.
     running: BTreeMap<String, CancellationToken>,
     executions: JoinSet<Ended>,
+    /// The bank and the run of each execution.
+    spawned: HashMap<Id, (String, String)>,
     /// Banks with runs that could start were there a free place, first come first served.
     starved: VecDeque<String>,
     stop: CancellationToken,
     unmeasured: Vec<(String, String)>,
     /// When the policies' counts change though no bank does.
     next_policy_look: Option<Timestamp>,
-    /// The token by which everything runs now.
+    /// The token by which everything runs now, until the first look has made the runs.
     now_token: Option<RunNow>,
+    /// The requests that the documents themselves carry.
+    annotated: BTreeMap<(&'static str, String), Option<RunNow>>,
 }
 
 impl Guardian {
@@ -75,6 +79,9 @@ impl Guardian {
         let folder = Folder::read(&settings.config)?;
         let (config, warnings) = Config::load(&folder.files).map_err(LocalError::Config)?;
         tell(&warnings);
+        if config.banks.is_empty() {
+            return Err(LocalError::NoBank(settings.config));
+        }
         let objects = Objects::load(&store, &config.namespace, &settings.data).await?;
         let now = Timestamp::now();
         let now_token = settings.now.then(|| RunNow { token: format!("now-{}", now.as_millisecond()), schedule: None });
@@ -88,11 +95,13 @@ impl Guardian {
             banks: BTreeMap::new(),
             running: BTreeMap::new(),
             executions: JoinSet::new(),
+            spawned: HashMap::new(),
             starved: VecDeque::new(),
             stop: stop.child_token(),
             unmeasured: Vec::new(),
             next_policy_look: None,
             now_token,
+            annotated: BTreeMap::new(),
         };
         // What an earlier process left when it was killed: copies of a bank.
         if let Err(error) = std::fs::remove_dir_all(guardian.scratch())
@@ -119,40 +128,65 @@ impl Guardian {
         }
         for policy in &mut config.policies {
             policy.meta.generation = Some(self.objects.adopt("MaintenancePolicy", &policy.meta, now));
+            self.annotated.insert(("MaintenancePolicy", policy.meta.name.clone()), policy.run_now.clone());
             policy.run_now = self.now_token.clone().or(policy.run_now.take());
         }
         for check in &mut config.checks {
             check.meta.generation = Some(self.objects.adopt("IntegrityCheck", &check.meta, now));
+            self.annotated.insert(("IntegrityCheck", check.meta.name.clone()), check.run_now.clone());
             check.run_now = self.now_token.clone().or(check.run_now.take());
         }
         for audit in &mut config.audits {
             audit.meta.generation = Some(self.objects.adopt("SecurityAudit", &audit.meta, now));
+            self.annotated.insert(("SecurityAudit", audit.meta.name.clone()), audit.run_now.clone());
             audit.run_now = self.now_token.clone().or(audit.run_now.take());
         }
         for run in &mut config.runs {
             run.meta.generation = Some(self.objects.adopt("MaintenanceRun", &run.meta, now));
         }
         self.forget_gone(&config);
-        let known_runs = self.store.unfinished_runs().await?;
+        self.end_orphans(&config, now).await?;
+        let known = self.store.known_banks(&config.namespace).await?;
         for bank in &config.banks {
             let name = &bank.meta.name;
-            if !self.banks.contains_key(name) {
-                let mut watched = Watched { status: self.objects.status("MemoryBank", name), ..Watched::default() };
-                // Banks that nobody ever looked at have nothing to read: a thousand of them start at once.
-                let known = watched.status.is_some() || known_runs.iter().any(|run| run.bank == *name);
-                if known {
-                    watched.refresh(&self.store, &config.namespace, name).await?;
+            if self.banks.contains_key(name) {
+                continue;
+            }
+            let mut watched = Watched { status: self.objects.status("MemoryBank", name), ..Watched::default() };
+            // Banks that the store does not know have nothing to read: a thousand of them start at once.
+            let mut mend = false;
+            if known.contains(name) {
+                let running = |name: &str| self.running.contains_key(name);
+                match watched.refresh(&self.store, &config.namespace, name, &running).await {
+                    Ok(()) => mend = true,
+                    Err(error) => {
+                        tracing::error!(bank = name, %error, "the bank's records cannot be read yet");
+                        watched.unread = true;
+                    }
                 }
-                self.banks.insert(name.clone(), watched);
-                if known {
-                    self.mend_runs(name, now).await?;
-                }
+            }
+            self.banks.insert(name.clone(), watched);
+            if mend {
+                self.mend_runs(name, now).await?;
             }
         }
         self.config = config;
         self.forget_runs().await?;
         for watched in self.banks.values_mut() {
             watched.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the runs that wait for a bank that is no longer declared.
+    async fn end_orphans(&self, config: &Config, now: Timestamp) -> Result<(), StoreError> {
+        for run in self.store.unfinished_runs().await? {
+            let declared = config.banks.iter().any(|bank| bank.meta.name == run.bank);
+            if run.namespace == config.namespace && !declared && !self.running.contains_key(&run.name) {
+                let reason = Reason::BankNotFound.name();
+                let message = "its bank is no longer declared";
+                self.store.set_phase(&run.uid, Phase::Skipped, reason, message, now).await?;
+            }
         }
         Ok(())
     }
@@ -222,7 +256,8 @@ impl Guardian {
                 watched.runs.retain(|run| !gone(run));
             }
         }
-        let known: BTreeSet<&str> = self.banks.values().flat_map(|w| &w.runs).map(|run| run.view.name.as_str()).collect();
+        let known: BTreeSet<&str> =
+            self.banks.values().flat_map(|w| &w.runs).map(|run| run.view.name.as_str()).collect();
         for name in self.objects.names("MaintenanceRun") {
             if !known.contains(name.as_str()) && !declared.contains(name.as_str()) {
                 self.objects.remove("MaintenanceRun", &name);
@@ -251,12 +286,11 @@ impl Guardian {
             }
             tokio::select! {
                 () = self.stop.cancelled() => break Ok(()),
-                Some(ended) = self.executions.join_next(), if !self.executions.is_empty() => match ended {
-                    Ok(ended) => if let Err(error) = self.ended(ended).await {
+                Some(joined) = self.executions.join_next_with_id(), if !self.executions.is_empty() => {
+                    if let Err(error) = self.joined(joined).await {
                         break Err(error.into());
-                    },
-                    Err(error) => tracing::error!(%error, "a run ended without a word"),
-                },
+                    }
+                }
                 _ = tick.tick() => self.glance().await,
                 _ = retention.tick() => self.retain().await,
             }
@@ -268,7 +302,13 @@ impl Guardian {
     /// Looks at every bank at which something happened or something is due.
     async fn look(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let config = std::mem::take(&mut self.config);
+        let mut config = config;
         let outcome = self.look_at_due(&config, now).await;
+        if outcome.is_ok()
+            && let Some(token) = self.now_token.take()
+        {
+            self.take_back(&token.token, &mut config, now);
+        }
         self.config = config;
         if let Err(error) = &outcome {
             self.board.store.count_error(error.reason());
@@ -276,12 +316,48 @@ impl Guardian {
         outcome
     }
 
+    /// Puts the documents' own requests back in place of `--now`, in the configuration and in what was noted
+    /// as handled: everything has just been asked to run, so they are handled too.
+    fn take_back(&mut self, token: &str, config: &mut Config, now: Timestamp) {
+        let own = |kind: &'static str, name: &str| self.annotated.get(&(kind, name.to_owned())).cloned().flatten();
+        for policy in &mut config.policies {
+            policy.run_now = own("MaintenancePolicy", &policy.meta.name);
+        }
+        for check in &mut config.checks {
+            check.run_now = own("IntegrityCheck", &check.meta.name);
+        }
+        for audit in &mut config.audits {
+            audit.run_now = own("SecurityAudit", &audit.meta.name);
+        }
+        let annotated = std::mem::take(&mut self.annotated);
+        let known = |kind: &'static str, name: &str| {
+            annotated.get(&(kind, name.to_owned())).and_then(|own| own.as_ref()).map(|own| own.token.clone())
+        };
+        for (name, watched) in &mut self.banks {
+            let Some(status) = &mut watched.status else { continue };
+            for row in &mut status.schedules {
+                if row.last_run_now_token.as_deref() == Some(token) {
+                    row.last_run_now_token = known("MaintenancePolicy", &row.policy);
+                }
+            }
+            let value = serde_json::to_value(&*status).unwrap_or(Value::Null);
+            self.objects.set_status("MemoryBank", name, value, now);
+        }
+        for kind in ["MaintenancePolicy", "IntegrityCheck", "SecurityAudit"] {
+            for name in self.objects.names(kind) {
+                self.objects.replace_token(kind, &name, token, known(kind, &name), now);
+            }
+        }
+    }
+
     async fn look_at_due(&mut self, config: &Config, now: Timestamp) -> Result<(), StoreError> {
         let mut looked = self.next_policy_look.is_some_and(|next| next <= now) || self.objects.pending();
+        let mut failed = None;
         for bank in &config.banks {
             if self.banks.get(&bank.meta.name).is_some_and(|watched| watched.due(now)) {
                 looked = true;
-                self.look_at(bank, config, now).await?;
+                // One bank whose records cannot be read does not keep the others from being looked at.
+                failed = failed.or(self.look_at(bank, config, now).await.err());
             }
         }
         while self.running.len() < self.settings.parallel
@@ -289,7 +365,7 @@ impl Guardian {
         {
             if let Some(bank) = config.banks.iter().find(|bank| bank.meta.name == name) {
                 looked = true;
-                self.look_at(bank, config, now).await?;
+                failed = failed.or(self.look_at(bank, config, now).await.err());
             }
         }
         if looked {
@@ -297,7 +373,7 @@ impl Guardian {
             self.objects.flush(&self.store).await?;
             self.show(config).await;
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Plans one bank and carries the plan out, in the order that a crash in between does not hurt. What
@@ -316,6 +392,12 @@ impl Guardian {
         config: &Config,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        if let Some(watched) = self.banks.get_mut(&bank.meta.name)
+            && watched.unread
+        {
+            let running = |name: &str| self.running.contains_key(name);
+            watched.refresh(&self.store, &config.namespace, &bank.meta.name, &running).await?;
+        }
         let statuses = Statuses::of(bank, config, &self.objects);
         let asks = statuses.asks(bank, config);
         let Some(watched) = self.banks.get(&bank.meta.name) else { return Ok(()) };
@@ -416,7 +498,8 @@ impl Guardian {
             // A process that ended before it had shown anything made it.
             Begin::Exists(known) if known.bank == bank => {
                 if let Some(watched) = self.banks.get_mut(bank) {
-                    watched.refresh(&self.store, &known.namespace, bank).await?;
+                    let running = |name: &str| self.running.contains_key(name);
+                    watched.refresh(&self.store, &known.namespace, bank, &running).await?;
                 }
                 self.mend_runs(bank, now).await?;
             }
@@ -467,10 +550,16 @@ impl Guardian {
     }
 
     async fn start_run(&mut self, bank: &ValidBank, name: &str, now: Timestamp) -> Result<(), StoreError> {
-        let Some(run) = self.banks.get_mut(&bank.meta.name).and_then(|watched| watched.run(name)) else {
+        if self.running.contains_key(name) {
             return Ok(());
-        };
-        self.store.mark_started(&run.uid, now).await?;
+        }
+        let Some(watched) = self.banks.get_mut(&bank.meta.name) else { return Ok(()) };
+        let Some(run) = watched.run(name) else { return Ok(()) };
+        if !self.store.mark_started(&run.uid, now).await? {
+            // The store knows that it ended: what is known here is old.
+            watched.unread = true;
+            return Ok(());
+        }
         run.view.phase = Phase::Running;
         run.view.started = Some(now);
         run.view.reason.clear();
@@ -492,9 +581,33 @@ impl Guardian {
             patience: self.settings.once.then_some(ONCE_PATIENCE),
         };
         self.running.insert(name.to_owned(), cancel);
-        self.executions.spawn(execution.run());
+        let task = self.executions.spawn(execution.run()).id();
+        self.spawned.insert(task, (bank.meta.name.clone(), name.to_owned()));
         self.board.runs.set_active(self.running.len());
         Ok(())
+    }
+
+    /// Takes note of an execution that ended, be it by a bug of ours.
+    async fn joined(&mut self, joined: Result<(Id, Ended), JoinError>) -> Result<(), StoreError> {
+        match joined {
+            Ok((id, ended)) => {
+                self.spawned.remove(&id);
+                self.ended(ended).await
+            }
+            Err(error) => {
+                let Some((bank, run)) = self.spawned.remove(&error.id()) else { return Ok(()) };
+                tracing::error!(run, %error, "internal failure of a run");
+                self.running.remove(&run);
+                self.board.runs.set_active(self.running.len());
+                let message = "internal failure: see the log";
+                self.unmeasured.push((run.clone(), message.to_owned()));
+                self.end(&bank, &run, Phase::Failed, Reason::TaskFailed.name(), message, Timestamp::now()).await?;
+                if let Some(watched) = self.banks.get_mut(&bank) {
+                    watched.dirty = true;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Takes note of a run that ended. An error ends the process.
@@ -510,8 +623,8 @@ impl Guardian {
         manifests::write(&self.store, &self.settings.data, &report).await;
         let (outcome, _) = report.outcome();
         if self.settings.once && outcome != Outcome::Succeeded {
-            let task = report.tasks.iter().find(|task| task.outcome == outcome);
-            self.unmeasured.push((report.run.clone(), task.map_or_else(String::new, |task| task.message.clone())));
+            let message = report.decisive().map_or_else(String::new, |task| task.message.clone());
+            self.unmeasured.push((report.run.clone(), message));
         }
         let namespace = self.config.namespace.clone();
         let Some(watched) = self.banks.get_mut(&ended.bank) else { return Ok(()) };
@@ -520,9 +633,11 @@ impl Guardian {
             run.view.phase = Phase::from(outcome);
             run.view.finished = Some(report.finished);
         }
-        if let Err(error) = watched.refresh(&self.store, &namespace, &ended.bank).await {
+        let running = |name: &str| self.running.contains_key(name);
+        if let Err(error) = watched.refresh(&self.store, &namespace, &ended.bank, &running).await {
             self.board.store.count_error(error.reason());
             tracing::error!(bank = ended.bank, %error, "the bank's records could not be read anew");
+            watched.unread = true;
             watched.dirty = true;
         }
         let now = Timestamp::now();
@@ -649,10 +764,8 @@ impl Guardian {
     async fn finish(&mut self) {
         self.stop.cancel();
         let deadline = tokio::time::Instant::now() + GRACE;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.executions.join_next()).await {
-            if let Ok(ended) = ended
-                && let Err(error) = self.ended(ended).await
-            {
+        while let Ok(Some(joined)) = tokio::time::timeout_at(deadline, self.executions.join_next_with_id()).await {
+            if let Err(error) = self.joined(joined).await {
                 tracing::error!(%error, "a report is lost with this process; the next one executes the run again");
             }
         }
@@ -663,9 +776,19 @@ impl Guardian {
 
     fn summary(&self) -> Summary {
         let mut summary = Summary { unmeasured: self.unmeasured.clone(), ..Summary::default() };
+        for run in self.banks.values().flat_map(|watched| &watched.runs) {
+            if !run.view.phase.finished() {
+                let why = format!("{}: {}", run.view.phase.name(), run.view.message);
+                summary.unmeasured.push((run.view.name.clone(), why));
+            }
+        }
         for (name, watched) in &self.banks {
             let status = watched.status.clone().unwrap_or_default();
-            let false_of = |kind: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == "False");
+            let bank = self.config.banks.iter().find(|bank| bank.meta.name == *name);
+            let waived =
+                |kind: &str| bank.is_some_and(|bank| bank.waived_conditions.iter().any(|waived| waived.name() == kind));
+            let false_of =
+                |kind: &str| !waived(kind) && status.conditions.iter().any(|c| c.type_ == kind && c.status == "False");
             summary.broken |= ["Intact", "Consistent", "Secure"].into_iter().any(false_of);
             let findings = &watched.facts.findings;
             summary.banks.push(BankSummary {

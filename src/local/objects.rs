@@ -109,6 +109,21 @@ impl Objects {
         serde_json::from_value(object.get("status")?.clone()).ok()
     }
 
+    /// Puts another request in place of a handled one.
+    pub fn replace_token(&mut self, kind: &'static str, name: &str, old: &str, new: Option<String>, now: Timestamp) {
+        let handled = self.status::<Value>(kind, name);
+        if handled.is_some_and(|status| status.get("lastRunNowToken").is_some_and(|token| token == old)) {
+            self.put((kind, name.to_owned()), now, |object| match new {
+                Some(new) => object["status"]["lastRunNowToken"] = json!(new),
+                None => {
+                    if let Some(status) = object["status"].as_object_mut() {
+                        status.remove("lastRunNowToken");
+                    }
+                }
+            });
+        }
+    }
+
     /// Forgets an object.
     pub fn remove(&mut self, kind: &'static str, name: &str) {
         let key = (kind, name.to_owned());

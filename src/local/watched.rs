@@ -17,6 +17,8 @@ pub(super) struct Watched {
     pub next: Option<Timestamp>,
     /// Something happened: look at once.
     pub dirty: bool,
+    /// What the store knows of it is not known here yet: nothing is planned before it is.
+    pub unread: bool,
     pub status: Option<MemoryBankStatus>,
     pub runs: Vec<Run>,
     pub facts: BankFacts,
@@ -177,13 +179,18 @@ impl Watched {
         self.dirty || self.next.is_some_and(|next| next <= now)
     }
 
-    /// Reads anew what the store knows: after a start, and after each report.
-    pub async fn refresh(&mut self, store: &Store, namespace: &str, bank: &str) -> Result<(), StoreError> {
+    /// Reads anew what the store knows: after a start, and after each report. `running` knows the runs that
+    /// this process executes.
+    pub async fn refresh(
+        &mut self,
+        store: &Store,
+        namespace: &str,
+        bank: &str,
+        running: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<(), StoreError> {
         let records = store.runs(namespace, bank).await?;
-        let running: Vec<String> =
-            self.runs.iter().filter(|r| r.view.phase == Phase::Running).map(|r| r.view.name.clone()).collect();
         self.runs = records.iter().filter_map(Run::from_record).collect();
-        for run in self.runs.iter_mut().filter(|run| running.contains(&run.view.name) && !run.view.phase.finished()) {
+        for run in self.runs.iter_mut().filter(|run| !run.view.phase.finished() && running(&run.view.name)) {
             run.view.phase = Phase::Running;
         }
         self.facts = store.facts(namespace, bank).await?;
@@ -191,6 +198,7 @@ impl Watched {
         for record in &records {
             self.keep_newest(store, record).await?;
         }
+        self.unread = false;
         self.dirty = true;
         Ok(())
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::reason::ConditionReason;
 use super::view::{AuditAsk, CheckAsk, RunOwner, RunView};
 use super::wake::Wake;
-use crate::domain::{Bank, Phase, Task};
+use crate::domain::{Bank, Digest, Phase, Task};
 use crate::engine::schedule::{CronSchedule, Rule, Since, due, request_name, run_name};
 use crate::resources::{Condition, Meta, RunNow, Time};
 
@@ -21,6 +21,8 @@ pub struct Asked<'a> {
     pub active_deadline_seconds: u32,
     pub suspend: bool,
     pub generation: i64,
+    /// The digest of its spec: one that is deleted and made again counts its generations anew.
+    spec_digest: Digest,
     /// Stands for the policy in names; kinds are no DNS labels, so no policy has such a name.
     kind: &'static str,
     name: &'a str,
@@ -60,6 +62,7 @@ impl<'a> Asked<'a> {
             active_deadline_seconds: check.active_deadline_seconds,
             suspend: check.suspend,
             generation: generation(&check.meta),
+            spec_digest: check.meta.spec_digest,
             kind: "IntegrityCheck",
             name: &check.meta.name,
             run_now: check.run_now.as_ref(),
@@ -81,6 +84,7 @@ impl<'a> Asked<'a> {
             active_deadline_seconds: audit.active_deadline_seconds,
             suspend: audit.suspend,
             generation: generation(&audit.meta),
+            spec_digest: audit.meta.spec_digest,
             kind: "SecurityAudit",
             name: &audit.meta.name,
             run_now: audit.run_now.as_ref(),
@@ -136,7 +140,7 @@ impl<'a> Asked<'a> {
     /// The name of the one run of this generation.
     pub fn once_name(&self, bank: &str) -> String {
         // No token has a space, so no request has this name.
-        request_name(self.kind, bank, self.name, &format!("generation {}", self.generation))
+        request_name(self.kind, bank, self.name, &format!("generation {} {}", self.generation, self.spec_digest))
     }
 
     fn planned_before(&self) -> bool {

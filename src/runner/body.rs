@@ -43,6 +43,14 @@ impl Body {
         });
     }
 
+    /// Notes a scope that was asked for and not closed, and why.
+    pub fn open_scope(&mut self, scope: &str, why: &str) {
+        if !self.scopes.iter().any(|known| known.scope == scope) {
+            let (outcome, message) = (Outcome::Unknown, why.to_owned());
+            self.scopes.push(ScopeReport { scope: scope.to_owned(), outcome, message });
+        }
+    }
+
     /// How a task ended that did all it could: Unknown where a scope was not measured whole.
     pub fn outcome(&self) -> (Outcome, Reason, String) {
         let unmeasured: Vec<_> = self.scopes.iter().filter(|s| s.outcome != Outcome::Succeeded).collect();

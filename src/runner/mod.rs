@@ -18,10 +18,13 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::bank::Meter;
-use crate::domain::{Level, Outcome, Reason, RunReport, RunSpec, Task, TaskKind, TaskReport, Work};
+use crate::domain::{Level, Outcome, Reason, RunReport, RunSpec, ScopeReport, Task, TaskKind, TaskReport, Work};
 use body::Body;
 use copies::Copies;
 use scratch::Scratch;
+
+/// How long a task that passed its deadline gets to end by itself.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub use exchange::{Exchange, ExchangeError};
 pub use places::Places;
@@ -97,17 +100,29 @@ impl<E: Exchange> Runner<E> {
         let own = task.active_deadline_seconds.map(|s| begun + Duration::from_secs(u64::from(s)));
         let deadline = own.map_or(run_deadline, |own| own.min(run_deadline));
         let mut body = Body::default();
-        let worked = tokio::time::timeout_at(deadline.into(), self.perform(spec, task, copies, meter, &mut body)).await;
-        let (outcome, reason, message) = match worked {
-            Ok(Ok(())) => body.outcome(),
-            Ok(Err(error)) if meter.check().is_err() => (Outcome::Unknown, Reason::Cancelled, error),
-            Ok(Err(error)) => (Outcome::Failed, Reason::TaskFailed, error),
-            Err(_) => {
+        let worked = {
+            let mut work = std::pin::pin!(self.perform(spec, task, copies, meter, &mut body));
+            let worked = tokio::time::timeout_at(deadline.into(), &mut work).await.ok();
+            if worked.is_none() {
+                // What blocks sees the meter and ends; until then the next task must not begin beside it.
                 meter.cancel();
+                let _ = tokio::time::timeout(LAST_WORDS, work).await;
+            }
+            worked
+        };
+        let (outcome, reason, message) = match worked {
+            Some(Ok(())) => body.outcome(),
+            Some(Err(error)) if meter.check().is_err() => (Outcome::Unknown, Reason::Cancelled, error),
+            Some(Err(error)) => (Outcome::Failed, Reason::TaskFailed, error),
+            None => {
                 let seconds = begun.elapsed().as_secs();
                 (Outcome::Failed, Reason::DeadlineExceeded, format!("stopped by its deadline after {seconds} s"))
             }
         };
+        // A scope without a word would leave the last good one standing.
+        for scope in asked_scopes(&task.work) {
+            body.open_scope(scope, &message);
+        }
         body.bound();
         TaskReport {
             name: task.name.clone(),
@@ -152,6 +167,15 @@ impl<E: Exchange> Runner<E> {
     }
 }
 
+/// The names of the scopes that a task is asked to measure.
+fn asked_scopes(work: &Work) -> Vec<&'static str> {
+    match work {
+        Work::IntegrityCheck { scopes, .. } => scopes.iter().map(|scope| scope.name()).collect(),
+        Work::SecurityAudit { scopes } => scopes.iter().map(|scope| scope.name()).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn level(work: &Work) -> Option<Level> {
     match work {
         Work::IntegrityCheck { level, .. } => Some(*level),
@@ -175,7 +199,14 @@ fn skipped(task: &Task, reason: Reason, message: &str) -> TaskReport {
         reason,
         message: message.to_owned(),
         duration_milliseconds: 0,
-        scopes: Vec::new(),
+        scopes: asked_scopes(&task.work)
+            .into_iter()
+            .map(|scope| ScopeReport {
+                scope: scope.to_owned(),
+                outcome: Outcome::Unknown,
+                message: message.to_owned(),
+            })
+            .collect(),
         coverage_percent: None,
         checks: Vec::new(),
         corruption: Vec::new(),
