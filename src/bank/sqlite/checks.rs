@@ -68,6 +68,7 @@ async fn run(copy: &Path, size: u64, component: &str, kind: SchemaKind, level: L
         Ok((first, second, schema)) => {
             lines = Lines::new(schema.trees.clone());
             found.events.extend(kind.missing(component, &schema.known));
+            found.events.extend(schema.damage(component));
             found.generation = Some(kind.generation(&schema.known));
             found.full_text = schema.full_text.len();
             examine(first, second, &Scope { component, kind, level, schema }, &mut found, &mut lines).await;

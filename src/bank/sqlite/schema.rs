@@ -1,12 +1,14 @@
 //! What a database declares: its tables, their columns, its b-trees.
 
 use super::query::{Reader, Trouble, cell, quoted, text};
+use crate::domain::CorruptionEvent;
 use crate::engine::integrity::sqlite::cell::Cell;
+use crate::engine::integrity::sqlite::entry::{Entries, Entry};
 use crate::engine::integrity::sqlite::schema::{Declared, SchemaKind};
 use crate::engine::integrity::sqlite::structure::Tree;
 
 /// The most entries of a schema that are kept. OpenMemory's has about 70.
-const ENTRIES: usize = 10_000;
+const ENTRIES: u32 = 10_000;
 /// The most columns of a table that are read. OpenMemory's widest has 11.
 const COLUMNS: usize = 64;
 
@@ -25,14 +27,25 @@ pub(super) struct Schema {
     pub(super) tables: Vec<String>,
     pub(super) trees: Vec<Tree>,
     pub(super) full_text: Vec<FullText>,
+    entries: Entries,
+    /// How many entries were read.
+    count: u32,
 }
 
 impl Schema {
     pub(super) async fn read(reader: &mut Reader, kind: SchemaKind) -> Result<Self, Trouble> {
         let mut schema = Self::default();
-        let entries = format!("SELECT +type, +name, +rootpage, +sql FROM sqlite_schema LIMIT {ENTRIES}");
+        let query =
+            format!("SELECT +type, +name, +rootpage, +sql, +tbl_name, +rowid FROM sqlite_schema LIMIT {ENTRIES}");
         reader
-            .each(entries, |row| {
+            .each(query, |row| {
+                let number = if let Cell::Integer(number) = cell(row, 5) { number } else { 0 };
+                schema.entries.take(
+                    kind,
+                    number,
+                    Entry { kind: cell(row, 0), name: cell(row, 1), table: cell(row, 4), sql: cell(row, 3) },
+                );
+                schema.count += 1;
                 let (entry, name, sql) = (text(row, 0), text(row, 1), text(row, 3));
                 let root = if let Cell::Integer(root) = cell(row, 2) { root } else { 0 };
                 let index = entry == "index";
@@ -59,6 +72,11 @@ impl Schema {
             schema.known.insert(table.name.to_owned(), columns);
         }
         Ok(schema)
+    }
+
+    /// The damage among its entries.
+    pub(super) fn damage(&self, component: &str) -> Option<CorruptionEvent> {
+        self.entries.event(component, self.count < ENTRIES)
     }
 
     /// Whether a known table has all of some columns.

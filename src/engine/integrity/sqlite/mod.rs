@@ -2,8 +2,10 @@
 
 pub mod cell;
 pub mod date;
+mod ddl;
 pub mod directory;
 pub mod duplicates;
+pub mod entry;
 pub mod erasure;
 mod header;
 pub mod history;
