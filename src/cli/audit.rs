@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{CliError, Exit, Format, Global};
-use crate::store::{AuditRow, AuditVerdict, Location, Store, StoreError};
+use crate::store::{AuditRow, AuditVerdict, Location, Store};
 
 /// The largest URL file that makes sense, in bytes.
 const MAX_URL: u64 = 4096;
@@ -34,12 +34,12 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
 struct Place {
-    /// The data folder of `memorybank local`, which may be running
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// A file with the URL of a PostgreSQL store; a file, because the URL has a password
+    /// Data folder of `memorybank local`, which may be running
+    #[arg(long, value_name = "DIR", env = "MEMORYBANK_DATA", default_value = ".memorybank")]
+    data: PathBuf,
+    /// A file with the URL of a PostgreSQL store, which is read in place of the data folder; a file, because the URL has
+    /// a password
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<PathBuf>,
 }
@@ -52,33 +52,21 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 }
 
 async fn open(place: Place) -> Result<Store, CliError> {
-    let location = match (place.data, place.database_url_file) {
-        (Some(data_dir), _) => Location::Sqlite(data_dir),
-        (None, Some(file)) => {
+    let location = match place.database_url_file {
+        None => Location::Sqlite(place.data),
+        Some(file) => {
             let cannot_read = |error| CliError::Config(format!("cannot read {}: {error}", file.display()));
             if fs::metadata(&file).map_err(cannot_read)?.len() > MAX_URL {
                 return Err(CliError::Config(format!("{} is too long for a URL", file.display())));
             }
             Location::Postgres(fs::read_to_string(&file).map_err(cannot_read)?.trim().to_owned())
         }
-        (None, None) => return Err(CliError::Config("name --data or --database-url-file".to_owned())),
     };
-    Store::open_read_only(&location).await.map_err(|error| failed(&error))
-}
-
-/// What is not there, or must not be read, is a wrong use; what fails could not be measured.
-fn failed(error: &StoreError) -> CliError {
-    match error {
-        StoreError::Absent { .. } | StoreError::Denied { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
-            CliError::Config(error.to_string())
-        }
-        StoreError::Internal { .. } | StoreError::TooLarge { .. } => CliError::Internal(error.to_string()),
-        _ => CliError::Unmeasured(error.to_string()),
-    }
+    Ok(Store::open_read_only(&location).await?)
 }
 
 async fn verify(store: &Store, format: Format) -> Result<Exit, CliError> {
-    let verdict = store.verify_audit().await.map_err(|error| failed(&error))?;
+    let verdict = store.verify_audit().await?;
     print(&match format {
         Format::Table | Format::Wide => told(&verdict),
         Format::Json | Format::Yaml => document(&verdict, format)?,
@@ -100,7 +88,7 @@ fn told(verdict: &AuditVerdict) -> String {
 
 async fn list(store: &Store, bank: Option<&str>, limit: u32, format: Format) -> Result<Exit, CliError> {
     let bank = bank.map(|bank| bank.split_once('/').unwrap_or(("default", bank)));
-    let rows = store.audit_log(bank, limit).await.map_err(|error| failed(&error))?;
+    let rows = store.audit_log(bank, limit).await?;
     print(&match format {
         Format::Table | Format::Wide => table(&rows, format == Format::Wide),
         Format::Json | Format::Yaml => document(&rows, format)?,

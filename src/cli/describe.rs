@@ -28,8 +28,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let kind = Kind::find(&args.kind)?;
     let store = open(&args.data).await?;
-    let internal = |error: crate::store::StoreError| CliError::Internal(error.to_string());
-    let objects = store.objects(kind.name).await.map_err(internal)?;
+    let objects = store.objects(kind.name).await?;
     let Some(object) = objects.into_iter().find(|object| object.name == args.name) else {
         return Err(CliError::Config(format!("no {} {} in {}", kind.name, args.name, args.data.display())));
     };
@@ -78,8 +77,7 @@ fn describe(kind: &Kind, object: &Value) -> Result<(), CliError> {
 }
 
 async fn describe_events(store: &Store, namespace: &str, bank: &str) -> Result<(), CliError> {
-    let internal = |error: crate::store::StoreError| CliError::Internal(error.to_string());
-    let corruption = store.open_corruption(namespace, bank, MAX_EVENTS).await.map_err(internal)?;
+    let corruption = store.open_corruption(namespace, bank, MAX_EVENTS).await?;
     if !corruption.is_empty() {
         outln!("Damage:");
     }
@@ -89,7 +87,7 @@ async fn describe_events(store: &Store, namespace: &str, bank: &str) -> Result<(
         outln!("    evidence: {}", event.evidence);
         outln!("    to do:    {}", event.advice);
     }
-    let findings = store.open_findings(namespace, bank, MAX_EVENTS).await.map_err(internal)?;
+    let findings = store.open_findings(namespace, bank, MAX_EVENTS).await?;
     if !findings.is_empty() {
         outln!("Findings:");
     }

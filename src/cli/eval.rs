@@ -1,5 +1,6 @@
 //! Measures how well something is detected, on labelled data.
 
+mod leaks;
 mod sample;
 mod sqlite;
 
@@ -37,6 +38,6 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     match args.what {
         What::Sample { bank, data } => sample::run(&bank, &data, global).await,
         What::Sqlite(args) => sqlite::run(&args, global).await,
-        What::Leaks { file } => super::eval_leaks::run(&file, global).await,
+        What::Leaks { file } => leaks::run(&file, global).await,
     }
 }

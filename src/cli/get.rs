@@ -12,7 +12,7 @@ use super::{CliError, Exit, Format, Global};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Kind: mbank, mpol, mrun, icheck, saudit or a long name; all without it
+    /// Kinds, separated by commas: mbank, mpol, mrun, icheck, saudit or long names; all without it
     kind: Option<String>,
     /// Name of one object
     name: Option<String>,
@@ -23,9 +23,10 @@ pub struct Args {
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let kinds: Vec<&Kind> = match &args.kind {
-        Some(kind) => vec![Kind::find(kind)?],
+        Some(list) => kinds(list)?,
         None => KINDS.iter().collect(),
     };
+    let several = kinds.len() > 1;
     let mut found = Vec::new();
     for kind in kinds {
         let mut of_kind = objects(&args.data, kind.name).await?;
@@ -44,7 +45,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     match global.output {
         Format::Table | Format::Wide if !any => outln!("No resources found in {}.", args.data.display()),
-        Format::Table | Format::Wide => print_tables(&found, args.kind.is_none(), global.output == Format::Wide),
+        Format::Table | Format::Wide => print_tables(&found, several, global.output == Format::Wide),
         Format::Json | Format::Yaml => {
             let mut items: Vec<Value> = found.into_iter().flat_map(|(_, objects)| objects).collect();
             let value = match (&args.name, items.len()) {
@@ -55,6 +56,18 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Good)
+}
+
+/// The kinds of a list such as `mbank,icheck`, in its order, each once.
+fn kinds(list: &str) -> Result<Vec<&'static Kind>, CliError> {
+    let mut kinds: Vec<&Kind> = Vec::new();
+    for text in list.split(',') {
+        let kind = Kind::find(text)?;
+        if kinds.iter().all(|known| known.name != kind.name) {
+            kinds.push(kind);
+        }
+    }
+    Ok(kinds)
 }
 
 /// One table per kind; with several kinds each name says its kind, as kubectl has it.
@@ -80,5 +93,18 @@ fn print_tables(found: &[(&Kind, Vec<Value>)], several: bool, wide: bool) {
         }
         first = false;
         out!("{}", table.render());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_kinds_is_read_as_kubectl_reads_it() {
+        let names = |list| kinds(list).map(|kinds| kinds.iter().map(|kind| kind.name).collect::<Vec<_>>());
+        assert_eq!(names("icheck,mbank,memorybanks").unwrap(), ["IntegrityCheck", "MemoryBank"]);
+        assert!(names("mbank,").is_err(), "a comma too many is not passed over");
+        assert!(names("mbank,pod").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{CliError, Exit, Global};
-use crate::discover;
+use crate::discover::{self, Stack, Volume, VolumeSource};
 
 /// The folder of resources that is written, beside the Compose file or in the bank's folder.
 const CONFIG: &str = "memorybank";
@@ -45,23 +45,47 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
         outln!("wrote {}", path.display());
     }
     for note in &stack.notes {
-        outln!("not found or not right: {note}");
+        outln!("note: {note}");
     }
-    match &args.compose {
-        _ if written.compose.is_none() => {
-            outln!(
-                "next: memorybank local --config {} --data {}",
-                config.display(),
-                folder.join(".memorybank").display()
-            );
-        }
-        file => {
-            let file = file.clone().unwrap_or_else(|| PathBuf::from("compose.yaml"));
-            let extra = folder.join(OVERRIDE);
-            outln!("next: docker compose -f {} -f {} up -d memorybank", file.display(), extra.display());
-        }
-    }
+    let volume = stack.volumes.first().map_or("VOLUME", |volume| &volume.name);
+    outln!(
+        "note: files: none declared; `files: [{{name: NAME, volume: {volume}, path: FOLDER, mutable: Append}}]` in the MemoryBank puts a folder under a manifest"
+    );
+    print_next(&stack, &folder, &config);
     Ok(Exit::Good)
+}
+
+/// Says how the guardian is started: beside the stack, and alone where every volume is a folder of this machine.
+fn print_next(stack: &Stack, folder: &Path, config: &Path) {
+    let local = format!("memorybank local --config {} --data {}", config.display(), data(folder).display());
+    let Some(file) = &stack.compose else {
+        outln!("next: {local}");
+        return;
+    };
+    let extra = folder.join(OVERRIDE);
+    outln!("next, once: docker build -t memorybank .   (in memorybank's repository: the image is published nowhere)");
+    outln!("next: docker compose -f {} -f {} up -d memorybank", file.display(), extra.display());
+    let claim = |volume: &Volume| match &volume.source {
+        VolumeSource::Folder(path) if !path.starts_with('~') => {
+            let path = folder.join(path.strip_prefix("./").unwrap_or(path));
+            Ok(format!(" --claim {}={}", volume.name, path.display()))
+        }
+        VolumeSource::Folder(path) => Ok(format!(" --claim {}={path}", volume.name)),
+        VolumeSource::Named(name) => Err(name.clone()),
+    };
+    match stack.volumes.iter().map(claim).collect::<Result<String, _>>() {
+        Ok(claims) => outln!("or without Docker: {local}{claims}"),
+        Err(name) => outln!("without Docker it needs a folder for each volume, and {name} is one that Docker keeps"),
+    }
+}
+
+/// A data folder beside the bank's: within it, every leak scan would read the guardian's own records.
+fn data(folder: &Path) -> PathBuf {
+    let plain = folder.as_os_str().is_empty() || folder == Path::new(".");
+    let name = if plain { Path::new(".") } else { folder }.canonicalize().ok();
+    let name = name.as_deref().and_then(Path::file_name).map_or_else(|| "bank".into(), |name| name.to_string_lossy());
+    let above = if plain { PathBuf::from("..") } else { folder.join("..") };
+    above.join(format!("{name}.memorybank"))
 }
 
 /// Writes a new file; one that is there stays, unless it is to be written over.

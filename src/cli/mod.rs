@@ -5,7 +5,6 @@ mod crd;
 mod describe;
 mod error;
 mod eval;
-mod eval_leaks;
 mod get;
 mod init;
 mod kind;

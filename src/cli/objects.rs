@@ -8,7 +8,7 @@ use crate::store::{Location, Store};
 /// The objects of a kind beside a running `local`, each whole: metadata, spec and status.
 pub(super) async fn objects(data: &Path, kind: &str) -> Result<Vec<Value>, CliError> {
     let store = open(data).await?;
-    let objects = store.objects(kind).await.map_err(|error| CliError::Internal(error.to_string()))?;
+    let objects = store.objects(kind).await?;
     Ok(objects.into_iter().map(|object| object.status).collect())
 }
 
@@ -20,7 +20,5 @@ pub(super) async fn open(data: &Path) -> Result<Store, CliError> {
             data.display()
         )));
     }
-    Store::open_read_only(&Location::Sqlite(data.to_owned()))
-        .await
-        .map_err(|error| CliError::Internal(error.to_string()))
+    Ok(Store::open_read_only(&Location::Sqlite(data.to_owned())).await?)
 }

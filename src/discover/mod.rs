@@ -52,10 +52,12 @@ pub enum DiscoverError {
 /// Looks into a Compose file.
 pub fn in_compose(path: &Path) -> Result<Stack, DiscoverError> {
     let text = read(path)?;
-    let file = compose::parse(&text).map_err(|why| DiscoverError::NotCompose { path: path.to_owned(), why })?;
     let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-    let env = |name: &str| read(&folder.join(name)).ok();
-    stack::find(&file, &folder, &env).ok_or_else(|| DiscoverError::NoBank { path: path.to_owned() })
+    let beside = |name: &str| read(&folder.join(name)).ok();
+    let values = compose::dotenv(&beside(".env").unwrap_or_default());
+    let compose =
+        compose::parse(&text, &values).map_err(|why| DiscoverError::NotCompose { path: path.to_owned(), why })?;
+    stack::find(&compose, path, &values, &beside).ok_or_else(|| DiscoverError::NoBank { path: path.to_owned() })
 }
 
 /// Looks into a folder: for a Compose file first, then for the files of a bank.

@@ -14,7 +14,7 @@ pub struct Written {
 /// Writes the configuration for a bank that was found. `config` is the configuration folder as seen
 /// from the Compose file (or from the bank's folder), such as `memorybank`.
 pub fn render(stack: &Stack, config: &str) -> Written {
-    Written { resources: resources(stack, config), compose: stack.compose.then(|| compose(stack, config)) }
+    Written { resources: resources(stack, config), compose: stack.compose.as_ref().map(|_| compose(stack, config)) }
 }
 
 /// A text as a YAML scalar: JSON strings are YAML.
@@ -54,7 +54,7 @@ fn resources(stack: &Stack, config: &str) -> String {
     }
     for volume in &stack.volumes {
         // Under Compose every volume is a claim, mounted by the override; alone it is the folder itself.
-        let source = match (&volume.source, stack.compose) {
+        let source = match (&volume.source, stack.compose.is_some()) {
             (VolumeSource::Folder(path), false) => format!("folder: {{path: {}}}", quoted(&from_config(path, config))),
             _ => format!("persistentVolumeClaim: {{claimName: {}}}", volume.name),
         };
@@ -65,6 +65,9 @@ fn resources(stack: &Stack, config: &str) -> String {
     }
     for (name, volume, path) in &stack.backups {
         let _ = writeln!(out, "  - {{name: {name}, volume: {volume}, path: {}}}", quoted(path));
+    }
+    if let Some((volume, path)) = &stack.workload {
+        let _ = writeln!(out, "  workload:\n    compose: {{volume: {volume}, path: {}}}", quoted(path));
     }
     out.push_str(&policy(stack));
     out
@@ -114,10 +117,11 @@ fn compose(stack: &Stack, config: &str) -> String {
     format!(
         "# The guardian beside this stack: docker compose -f YOUR_FILE -f THIS_FILE up -d memorybank\n\
          # Every mount of the bank is read-only: it looks, and never writes.\n\
-         services:\n  memorybank:\n    image: memorybank:latest\n    command:\n      - local\n      - --config=/config\n      \
+         services:\n  memorybank:\n    # Published nowhere: made by `docker build -t memorybank .` in memorybank's repository.\n    \
+         image: memorybank:latest\n    command:\n      - local\n      - --config=/config\n      \
          - --data=/data\n      - --listen=0.0.0.0:9464\n{claims}    \
-         # OpenMemory writes as root: only root, without any capability, reads its files.\n    user: \"0:0\"\n    \
-         read_only: true\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n    \
+         # Root with one capability reads the files of every user, and changes none: the mounts are read-only.\n    user: \"0:0\"\n    \
+         read_only: true\n    cap_drop: [ALL]\n    cap_add: [DAC_READ_SEARCH]\n    security_opt: [\"no-new-privileges:true\"]\n    \
          tmpfs: [\"/tmp:mode=0700\"]\n    restart: unless-stopped\n    ports: [\"127.0.0.1:9464:9464\"]\n    volumes:\n      \
          - {}\n      - memorybank-data:/data\n{mounts}volumes:\n  memorybank-data: {{}}\n",
         quoted(&format!("./{config}:/config:ro"))

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::compose::{Compose, Mount, Service};
+use super::compose::{Compose, Mount, Service, Values, unresolved};
 
 /// Where OpenMemory's image keeps its application and, by default, its database.
 const OPENMEMORY_HOME: &str = "/usr/src/openmemory";
@@ -31,8 +31,10 @@ pub struct Stack {
     pub volumes: Vec<Volume>,
     /// Name, volume and path of folders with backups.
     pub backups: Vec<(String, String, String)>,
-    /// The Compose file's name, where there is one.
-    pub compose: bool,
+    /// Volume and path of the Compose file, where a volume of the bank holds it.
+    pub workload: Option<(String, String)>,
+    /// The Compose file in which the bank was found.
+    pub compose: Option<PathBuf>,
     /// What could not be found, or was found wrong, for people.
     pub notes: Vec<String>,
 }
@@ -64,36 +66,62 @@ pub enum VolumeSource {
     Folder(String),
 }
 
-/// Finds the bank of a Compose file; `read` gives the text of a file beside it.
-pub(super) fn find(compose: &Compose, folder: &Path, read: &dyn Fn(&str) -> Option<String>) -> Option<Stack> {
+/// Why a file has no place on a volume.
+enum Lost {
+    /// A value on the way to it is not known: what is said of it.
+    Unknown(String),
+    /// Its path, which no volume holds.
+    NoVolume(String),
+}
+
+/// Finds the bank of the Compose file at `path`; `read` gives the text of a file beside it.
+pub(super) fn find(
+    compose: &Compose,
+    path: &Path,
+    values: &Values,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Option<Stack> {
     let (service_name, service, flavor) = api_service(compose)?;
-    let variables = service.variables(read);
-    let mut stack = Stack { flavor, compose: true, ..Stack::default() };
-    stack.name = label(compose.name.as_deref().unwrap_or("openmemory"));
+    let variables = service.variables(values, read);
+    let mut stack = Stack { flavor, compose: Some(path.to_owned()), ..Stack::default() };
+    let project = compose.name.as_deref().filter(|name| unresolved(name).is_none());
+    stack.name = label(project.unwrap_or("openmemory"));
+    for file in service.env_files().into_iter().filter(|file| read(file).is_none()) {
+        stack.notes.push(format!(
+            "environment: {file} of service {service_name} cannot be read; what it sets is taken as not set"
+        ));
+    }
     let port = if flavor == "OpenMemory" { 8765 } else { 8000 };
     stack.api = Some(format!("http://{service_name}:{port}"));
     stack.find_database(service_name, service, &variables);
     stack.find_history(service_name, service, &variables);
     stack.find_qdrant(compose, &variables);
+    let folder = path.parent().unwrap_or(Path::new("."));
     for name in BACKUP_FOLDERS.into_iter().filter(|name| folder.join(name).is_dir()) {
         let volume = stack.volume(&format!("./{name}"));
         stack.backups.push((label(name), volume, ".".to_owned()));
     }
+    stack.find_workload(path, folder);
     Some(stack)
 }
 
-/// The service that is the API of a bank, by its image.
+/// The service that is the API of a bank, by its image, or by its name where it has none that is known.
 fn api_service(compose: &Compose) -> Option<(&String, &Service, &'static str)> {
     let by = |part: &str, flavor| {
-        let found = compose
-            .services
-            .iter()
-            .find(|(name, service)| service.image.as_deref().unwrap_or(name.as_str()).contains(part));
+        let found = compose.services.iter().find(|(name, service)| {
+            let image = service.image.as_deref().filter(|image| unresolved(image).is_none());
+            image.unwrap_or(name.as_str()).contains(part)
+        });
         found.map(|(name, service)| (name, service, flavor))
     };
     by("openmemory-mcp", "OpenMemory")
         .or_else(|| by("openmemory-api", "OpenMemory"))
         .or_else(|| by("mem0-api-server", "Mem0Server"))
+}
+
+/// What is said of a part that is left out because a value is not known.
+fn unknown(part: &str, what: &str, reference: &str) -> String {
+    format!("{part}: left out: {what} is {reference}, which has no value in .env; set it there, or add {part} by hand")
 }
 
 impl Stack {
@@ -103,14 +131,24 @@ impl Stack {
             return;
         }
         let url = variables.get("DATABASE_URL").map_or("sqlite:///./openmemory.db", String::as_str);
+        if let Some(reference) = unresolved(url) {
+            self.notes.push(unknown("database", "DATABASE_URL", reference));
+            return;
+        }
         let Some(path) = url.strip_prefix("sqlite:///") else {
-            self.database = Some(Database::Postgres);
+            // The URL is not told: it may hold a password.
+            if url.starts_with("postgres") {
+                self.database = Some(Database::Postgres);
+            } else {
+                self.notes.push("database: left out: DATABASE_URL is neither of SQLite nor of PostgreSQL".to_owned());
+            }
             return;
         };
         let home = service.working_dir.as_deref().unwrap_or(OPENMEMORY_HOME);
-        match self.locate(service, home, path) {
+        match self.locate("database", (service_name, service), home, path) {
             Ok((volume, path)) => self.database = Some(Database::Sqlite(volume, path)),
-            Err(path) => self.notes.push(format!(
+            Err(Lost::Unknown(note)) => self.notes.push(note),
+            Err(Lost::NoVolume(path)) => self.notes.push(format!(
                 "database: {path} of service {service_name} is on no volume: it is lost with its container, and nothing \
                  outside can look at it. Mount a volume there"
             )),
@@ -119,9 +157,10 @@ impl Stack {
 
     fn find_history(&mut self, service_name: &str, service: &Service, variables: &BTreeMap<String, String>) {
         let home = variables.get("MEM0_DIR").map_or(MEM0_HOME, String::as_str);
-        match self.locate(service, home, "history.db") {
+        match self.locate("history", (service_name, service), home, "history.db") {
             Ok(place) => self.history = Some(place),
-            Err(path) => self.notes.push(format!(
+            Err(Lost::Unknown(note)) => self.notes.push(note),
+            Err(Lost::NoVolume(path)) => self.notes.push(format!(
                 "history: {path} of service {service_name} is on no volume: it is lost with its container. Set MEM0_DIR to \
                  a folder on a volume, or mount one at {home}"
             )),
@@ -133,37 +172,87 @@ impl Stack {
             .services
             .iter()
             .find(|(_, service)| service.image.as_deref().is_some_and(|image| image.contains("qdrant/qdrant")));
+        if let Some((name, service)) = of_image {
+            self.look_at_storage(name, service);
+        }
         let host = variables.get("QDRANT_HOST").map(String::as_str).or(of_image.map(|(name, _)| name.as_str()));
         let Some(host) = host else {
             self.notes.push("vector store: no Qdrant service found; add `vectorStore` by hand".to_owned());
             return;
         };
         let port = variables.get("QDRANT_PORT").map_or("6333", String::as_str);
-        self.qdrant = Some((format!("http://{host}:{port}"), "openmemory".to_owned()));
-        if let Some((name, service)) = of_image {
-            let mounts = service.mounts();
-            if !mounts.iter().any(|mount| QDRANT_STORAGE.starts_with(mount.target.trim_end_matches('/'))) {
-                let targets: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
-                let found = if targets.is_empty() { "no volume".to_owned() } else { targets.join(", ") };
-                self.notes.push(format!(
-                    "vector store: service {name} has {found}, but Qdrant writes to {QDRANT_STORAGE}: every vector is lost \
-                     when its container is made anew. Mount the volume at {QDRANT_STORAGE}"
-                ));
+        for (what, value) in [("QDRANT_HOST", host), ("QDRANT_PORT", port)] {
+            if let Some(reference) = unresolved(value) {
+                self.notes.push(unknown("vectorStore", what, reference));
+                return;
             }
+        }
+        self.qdrant = Some((format!("http://{host}:{port}"), "openmemory".to_owned()));
+    }
+
+    /// Says where Qdrant's storage is on no volume.
+    fn look_at_storage(&mut self, name: &str, service: &Service) {
+        let mounts = service.mounts();
+        let kept = |mount: &Mount| {
+            unresolved(&mount.target).is_some() || QDRANT_STORAGE.starts_with(mount.target.trim_end_matches('/'))
+        };
+        if mounts.iter().any(kept) {
+            return;
+        }
+        let targets: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
+        let found = if targets.is_empty() { "no volume".to_owned() } else { targets.join(", ") };
+        self.notes.push(format!(
+            "vector store: service {name} has {found}, but Qdrant writes to {QDRANT_STORAGE}: every vector is lost when its \
+             container is made anew. Mount the volume at {QDRANT_STORAGE}"
+        ));
+    }
+
+    /// The Compose file itself, where a folder that the bank mounts holds it.
+    fn find_workload(&mut self, path: &Path, folder: &Path) {
+        let file = path.canonicalize().ok();
+        let within = |volume: &Volume| {
+            let VolumeSource::Folder(source) = &volume.source else { return None };
+            let mounted = folder.join(source).canonicalize().ok()?;
+            let relative = file.as_ref()?.strip_prefix(mounted).ok()?.to_str()?;
+            Some((volume.name.clone(), relative.to_owned()))
+        };
+        self.workload = self.volumes.iter().find_map(within);
+        if self.workload.is_none() {
+            self.notes.push(format!(
+                "workload: left out: {} lies on no volume of the bank; to name it, declare its folder under `volumes` and \
+                 add `workload: {{compose: {{volume: NAME, path: FILE}}}}`",
+                path.display()
+            ));
         }
     }
 
-    /// The volume and the path within it of a file in a service's container, or the file's path where
-    /// no volume holds it.
-    fn locate(&mut self, service: &Service, home: &str, path: &str) -> Result<(String, String), String> {
+    /// The volume and the path within it of a file in a service's container.
+    fn locate(
+        &mut self,
+        part: &str,
+        (name, service): (&str, &Service),
+        home: &str,
+        path: &str,
+    ) -> Result<(String, String), Lost> {
         let path = path.strip_prefix("./").unwrap_or(path);
         let path =
             if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", home.trim_end_matches('/')) };
+        let not_known = |what: &str, reference| Lost::Unknown(unknown(part, what, reference));
+        if let Some(reference) = unresolved(&path) {
+            return Err(not_known(&format!("a part of its path in service {name}"), reference));
+        }
         let mounts = service.mounts();
+        // What is mounted at an unknown place may be mounted here.
+        if let Some(reference) = mounts.iter().find_map(|mount| unresolved(&mount.target)) {
+            return Err(not_known(&format!("a part of where service {name} mounts a volume"), reference));
+        }
         let holding = |mount: &&Mount| inside(&path, &mount.target).is_some();
         let Some(mount) = mounts.iter().filter(holding).max_by_key(|mount| mount.target.len()) else {
-            return Err(path);
+            return Err(Lost::NoVolume(path));
         };
+        if let Some(reference) = unresolved(&mount.source) {
+            return Err(not_known(&format!("a part of the volume that service {name} mounts"), reference));
+        }
         let relative = inside(&path, &mount.target).unwrap_or_default().to_owned();
         Ok((self.volume(&mount.source), relative))
     }

@@ -143,6 +143,12 @@ async fn the_audit_commands_tell_by_exit_code_and_text() {
     }
     let (code, told, _) = audit(&["verify"]);
     assert!(code == 0 && told.starts_with("intact: 3 rows"), "{told}");
+    let by_environment = std::process::Command::new(env!("CARGO_BIN_EXE_memorybank"))
+        .args(["audit", "verify"])
+        .env("MEMORYBANK_DATA", &data)
+        .output()
+        .unwrap();
+    assert!(by_environment.status.success(), "the data folder is found as by every other command");
     let (code, told, _) = audit(&["list", "--limit", "2", "--bank", "assistant"]);
     assert!(code == 0 && told.lines().count() == 3 && told.contains("policy-changed"), "{told}");
     assert!(!told.contains('\u{1b}'));
@@ -160,5 +166,5 @@ async fn the_audit_commands_tell_by_exit_code_and_text() {
     let half = std::fs::metadata(&database).unwrap().len() / 2;
     std::fs::File::options().write(true).open(&database).unwrap().set_len(half).unwrap();
     let (code, _, told) = audit(&["verify"]);
-    assert!(code == 3 && told.contains("damaged"), "{told}");
+    assert!(code == 4 && told.contains("damaged"), "{told}");
 }

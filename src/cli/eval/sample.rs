@@ -6,7 +6,6 @@ use crate::cli::objects::open;
 use crate::cli::{CliError, Exit, Format, Global};
 use crate::domain::{Check, CorruptionEvent, Finding, RunReport};
 use crate::sample::{self, Judgement, Told};
-use crate::store::StoreError;
 
 /// The bank of a sample, as its configuration names it.
 const BANK: &str = "sample";
@@ -17,15 +16,14 @@ const MAX_EVENTS: u32 = 1_000;
 /// Compares what the store in `data` holds as open with what was planted in `bank`.
 pub async fn run(bank: &Path, data: &Path, global: &Global) -> Result<Exit, CliError> {
     let store = open(data).await?;
-    let internal = |error: StoreError| CliError::Internal(error.to_string());
-    let corruption = store.open_corruption(NAMESPACE, BANK, MAX_EVENTS).await.map_err(internal)?;
-    let findings = store.open_findings(NAMESPACE, BANK, MAX_EVENTS).await.map_err(internal)?;
+    let corruption = store.open_corruption(NAMESPACE, BANK, MAX_EVENTS).await?;
+    let findings = store.open_findings(NAMESPACE, BANK, MAX_EVENTS).await?;
     let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
     let mut checks = Vec::new();
     // The history keeps the newest runs; a sample has no others.
-    for run in store.runs(NAMESPACE, BANK).await.map_err(internal)? {
+    for run in store.runs(NAMESPACE, BANK).await? {
         let Some(digest) = run.report else { continue };
-        let bytes = store.get_blob(&digest).await.map_err(internal)?;
+        let bytes = store.get_blob(&digest).await?;
         let report = bytes.and_then(|bytes| serde_json::from_slice::<RunReport>(&bytes).ok());
         checks.extend(report.into_iter().flat_map(|report| report.tasks).flat_map(|task| task.checks));
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CliError, Exit, Format, Global};
+use crate::cli::{CliError, Exit, Format, Global};
 use crate::engine::audit::leak::{Hit, Kind, Scanner};
 
 /// One labelled text. With `leak` the whole text is a case; without, each span is one.
