@@ -115,15 +115,20 @@ impl RunReport {
     /// The most corruption events, and the most findings, that one task reports.
     pub const MAX_EVENTS: usize = 1_000;
 
-    /// How the whole run ended: the worst of its tasks, where `Failed` is worse than `Unknown`.
+    /// How the whole run ended: the worst of its tasks, where `Failed` is worse than `Unknown`. A task that was
+    /// skipped leaves it `Unknown`.
     pub fn outcome(&self) -> (Outcome, Reason) {
-        let worst = |outcome| self.tasks.iter().find(|t| t.outcome == outcome);
-        if let Some(task) = worst(Outcome::Failed) {
-            (Outcome::Failed, task.reason)
-        } else if let Some(task) = worst(Outcome::Unknown).or_else(|| worst(Outcome::Skipped)) {
-            (Outcome::Unknown, task.reason)
-        } else {
-            (Outcome::Succeeded, Reason::Completed)
+        match self.decisive() {
+            Some(task) if task.outcome == Outcome::Failed => (Outcome::Failed, task.reason),
+            Some(task) => (Outcome::Unknown, task.reason),
+            None => (Outcome::Succeeded, Reason::Completed),
         }
+    }
+
+    /// The task that [`RunReport::outcome`] goes by: the first that failed, else the first that is unknown, else
+    /// the first that was skipped; none where all succeeded.
+    pub fn decisive(&self) -> Option<&TaskReport> {
+        let first = |outcome| self.tasks.iter().find(|task| task.outcome == outcome);
+        first(Outcome::Failed).or_else(|| first(Outcome::Unknown)).or_else(|| first(Outcome::Skipped))
     }
 }

@@ -202,7 +202,7 @@ const DELETE_CORRUPTION: &str = "DELETE FROM corruption_events WHERE corruption_
     (SELECT corruption_id FROM corruption_events WHERE resolved_timestamp IS NOT NULL AND resolved_timestamp < $1 LIMIT $2)";
 /// `place` 1 is the newest of its kind.
 const DELETE_REPORTS: &str = "DELETE FROM reports WHERE uid IN (SELECT uid FROM \
-    (SELECT uid, finished, ROW_NUMBER() OVER (PARTITION BY namespace, bank, kind ORDER BY finished DESC, uid) AS place \
+    (SELECT uid, finished, ROW_NUMBER() OVER (PARTITION BY namespace, bank, kind ORDER BY seq DESC, finished DESC, uid) AS place \
     FROM reports) AS ranked \
     WHERE place > 1 AND (finished < $1 OR place > $2) AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.uid = ranked.uid) \
     LIMIT $3)";
