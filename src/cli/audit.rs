@@ -69,9 +69,11 @@ async fn open(place: Place) -> Result<Store, CliError> {
 /// What is not there, or must not be read, is a wrong use; what fails could not be measured.
 fn failed(error: &StoreError) -> CliError {
     match error {
-        StoreError::Absent { .. } | StoreError::Denied { .. } | StoreError::Newer { .. } | StoreError::Older { .. } => {
-            CliError::Config(error.to_string())
-        }
+        StoreError::Absent { .. }
+        | StoreError::Denied { .. }
+        | StoreError::NotAFolder { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Older { .. } => CliError::Config(error.to_string()),
         StoreError::Internal { .. } | StoreError::TooLarge { .. } => CliError::Internal(error.to_string()),
         _ => CliError::Unmeasured(error.to_string()),
     }

@@ -139,7 +139,9 @@ async fn serve(
 #[allow(clippy::needless_pass_by_value)] // For map_err.
 fn refused(error: StoreError) -> CliError {
     match error {
-        StoreError::Locked { .. } | StoreError::Denied { .. } => CliError::Config(error.to_string()),
+        StoreError::Locked { .. } | StoreError::Denied { .. } | StoreError::NotAFolder { .. } => {
+            CliError::Config(error.to_string())
+        }
         _ => CliError::Internal(error.to_string()),
     }
 }
