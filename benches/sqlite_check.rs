@@ -1,5 +1,7 @@
 //! A SQLite bank of 1,000,000 memories: all our checks against `PRAGMA integrity_check` alone in the sqlite3
 //! shell, in one run. `cargo bench --bench sqlite_check`; the bank is built once and kept under `target/`.
+#![allow(clippy::cast_precision_loss)] // Sizes are far below 2^52.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
 
 #[allow(dead_code)] // The bench needs the empty schema only.
 #[path = "../tests/common/mod.rs"]

@@ -1,4 +1,6 @@
 //! Planning over validated resources: tables of what users would notice, on plain YAML.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
+#![allow(clippy::format_push_string)] // Documents are put together line by line.
 
 #[path = "common/planning.rs"]
 mod common;

@@ -1,4 +1,5 @@
 //! What holds of planning whatever happens: restarts, clocks that jump, edits, runs that end anyhow.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
 
 #[path = "common/planning.rs"]
 mod common;

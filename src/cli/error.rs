@@ -32,9 +32,10 @@ impl From<StoreError> for CliError {
     /// called; everything else failed.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Absent { .. } | StoreError::Locked { .. } | StoreError::Denied { .. } => {
-                Self::Config(error.to_string())
-            }
+            StoreError::Absent { .. }
+            | StoreError::Locked { .. }
+            | StoreError::Denied { .. }
+            | StoreError::NotAFolder { .. } => Self::Config(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }

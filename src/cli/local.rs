@@ -13,7 +13,7 @@ use crate::bank::files::sha_backend;
 use crate::board::Board;
 use crate::local::{Guardian, LocalError, Settings};
 use crate::server;
-use crate::store::{DataLock, Location, Store, StoreError};
+use crate::store::{DataLock, Location, Store};
 
 /// Where metrics and probes are served unless told otherwise: on this machine alone.
 const LISTEN: &str = "127.0.0.1:9464";
@@ -67,10 +67,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
-    let lock = DataLock::acquire(&args.data).map_err(refused)?;
+    let lock = DataLock::acquire(&args.data)?;
     let served = serve(&args, &board, &stop).await?;
 
-    let store = Store::open(&Location::Sqlite(args.data.clone())).await.map_err(refused)?;
+    let store = Store::open(&Location::Sqlite(args.data.clone())).await?;
     board.readiness.ready("store", "");
     tracing::info!(sha256 = sha_backend(), data = %args.data.display(), "started");
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
@@ -136,17 +136,9 @@ async fn serve(
     })))
 }
 
-#[allow(clippy::needless_pass_by_value)] // For map_err.
-fn refused(error: StoreError) -> CliError {
-    match error {
-        StoreError::Locked { .. } | StoreError::Denied { .. } => CliError::Config(error.to_string()),
-        _ => CliError::Internal(error.to_string()),
-    }
-}
-
 fn failed(error: LocalError) -> CliError {
     match error {
         LocalError::Folder(_) | LocalError::Config(_) | LocalError::NoBank(_) => CliError::Config(error.to_string()),
-        LocalError::Store(error) => refused(error),
+        LocalError::Store(error) => error.into(),
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -44,6 +45,14 @@ pub enum StoreError {
     #[error("no permission for {place} ({detail}): give it to the user that runs this process")]
     Denied {
         /// What was refused.
+        place: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A file is where a folder must be.
+    #[error("{place} cannot be a folder ({detail}): a file is in its place, name another data folder")]
+    NotAFolder {
+        /// What was to be a folder, or to lie in one.
         place: String,
         /// What the system said.
         detail: String,
@@ -109,6 +118,7 @@ impl StoreError {
             Self::Damaged { .. } => "Damaged",
             Self::Absent { .. } => "Absent",
             Self::Denied { .. } => "Denied",
+            Self::NotAFolder { .. } => "NotAFolder",
             Self::Unavailable { .. } => "Unavailable",
             Self::Newer { .. } => "Newer",
             Self::Older { .. } => "Older",
@@ -133,7 +143,18 @@ impl StoreError {
                 Self::Full { place, detail }
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied { place, detail },
+            io::ErrorKind::NotADirectory => Self::NotAFolder { place, detail },
             _ => Self::Unavailable { place, detail },
+        }
+    }
+
+    /// A folder that could not be made.
+    pub(super) fn folder(folder: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Self::NotAFolder { place: folder.display().to_string(), detail: error.to_string() }
+            }
+            _ => Self::io(folder.display(), error),
         }
     }
 

@@ -111,8 +111,8 @@ async fn findings(tx: &mut Tx, namespace: &str, bank: &str) -> Result<FindingSum
             Severity::Low => summary.low += count,
         }
     }
-    let sql = "SELECT COUNT(*) AS fixed FROM security_events WHERE namespace = $1 AND bank = $2 AND fixed_timestamp = \
-               (SELECT MAX(finished) FROM measurements WHERE namespace = $1 AND bank = $2 AND task = 'SecurityAudit')";
+    let sql = "SELECT COUNT(*) AS fixed FROM security_events WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NOT NULL AND seq > 0 \
+               AND seq = (SELECT MAX(seq) FROM measurements WHERE namespace = $1 AND bank = $2 AND task = 'SecurityAudit')";
     summary.fixed = tx.row(sql, args![namespace, bank]).await?.map_or(Ok(0), |row| row.count("fixed"))?;
     let top = tx.rows(OPEN_FINDINGS, args![namespace, bank, BankFacts::TOP as u64]).await?;
     summary.top = top.iter().map(records::finding).collect::<Result<_, _>>()?;

@@ -7,7 +7,7 @@ use super::audit::{self, AuditEntry};
 use super::db::Tx;
 use super::merge::{self, Scope, Subject};
 use super::value::{Arg, args};
-use super::{Store, StoreError, records};
+use super::{Store, StoreError, order, records};
 use crate::domain::{CorruptionEvent, Digest, Finding, Phase, RunReport};
 
 /// Whether a report was taken.
@@ -31,6 +31,7 @@ impl Store {
         let mut tx = self.db.write().await?;
         // Also what keeps two replicas from merging two reports of one bank at once.
         audit::lock(&mut tx).await?;
+        let seq = order::of_run(&mut tx, &report.uid).await?;
         let row = args![
             &report.uid,
             &report.namespace,
@@ -38,19 +39,20 @@ impl Store {
             &report.run,
             kind(report),
             report.finished,
-            staged.digest.to_string()
+            staged.digest.to_string(),
+            seq
         ];
-        let sql = "INSERT INTO reports (uid, namespace, bank, run, kind, finished, digest) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (uid) DO NOTHING";
+        let sql = "INSERT INTO reports (uid, namespace, bank, run, kind, finished, digest, seq) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (uid) DO NOTHING";
         if tx.execute(sql, row).await? == 0 {
             return Ok(Finish::Duplicate);
         }
         staged.record(&mut tx, Timestamp::now()).await?;
         end_run(&mut tx, report, &staged.digest).await?;
-        let counts = write_events(&mut tx, report).await?;
-        write_measurements(&mut tx, report).await?;
-        write_samples(&mut tx, report).await?;
-        let missing = write_outputs(&mut tx, report).await?;
+        let counts = write_events(&mut tx, report, seq).await?;
+        write_measurements(&mut tx, report, seq).await?;
+        write_samples(&mut tx, report, seq).await?;
+        let missing = write_outputs(&mut tx, report, seq).await?;
         let (outcome, reason) = report.outcome();
         let entry = AuditEntry {
             time: report.finished,
@@ -91,12 +93,11 @@ fn kind(report: &RunReport) -> String {
 
 async fn end_run(tx: &mut Tx, report: &RunReport, digest: &Digest) -> Result<(), StoreError> {
     let (outcome, reason) = report.outcome();
-    let decisive = report.tasks.iter().find(|task| task.outcome == outcome && task.reason == reason);
     let args = args![
         &report.uid,
         Phase::from(outcome).name(),
         reason.name(),
-        decisive.map(|task| task.message.as_str()).unwrap_or_default(),
+        report.decisive().map(|task| task.message.as_str()).unwrap_or_default(),
         report.started,
         report.finished,
         digest.to_string()
@@ -112,11 +113,9 @@ struct Counts {
     findings: [usize; 3],
 }
 
-async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreError> {
+async fn write_events(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<Counts, StoreError> {
     let (namespace, bank) = (report.namespace.as_str(), report.bank.as_str());
-    // To the microsecond, as the times that it is compared with.
-    let finished = Timestamp::from_microsecond(report.finished.as_microsecond()).unwrap_or(report.finished);
-    let scope = Scope { finished, judged: merge::judged(report), settled: settled(tx, report).await? };
+    let scope = Scope { seq, judged: merge::judged(report), settled: settled(tx, report, seq).await? };
 
     let seen: BTreeMap<String, &CorruptionEvent> = report
         .tasks
@@ -127,7 +126,7 @@ async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreEr
     let open = records::open_corruption(tx, namespace, bank).await?;
     let subject = |event: &CorruptionEvent| (event.check.clone(), event.component.clone());
     let damage = merge::changes(&open, &seen, subject, &scope);
-    records::write_corruption(tx, namespace, bank, report.finished, &damage).await?;
+    records::write_corruption(tx, namespace, bank, (report.finished, seq), &damage).await?;
 
     let seen: BTreeMap<records::FindingKey, &Finding> = report
         .tasks
@@ -138,17 +137,18 @@ async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreEr
     let open = records::open_findings(tx, namespace, bank).await?;
     let subject = |finding: &Finding| (finding.check.clone(), finding.component.clone());
     let findings = merge::changes(&open, &seen, subject, &scope);
-    records::write_findings(tx, namespace, bank, report.finished, &findings).await?;
+    records::write_findings(tx, namespace, bank, (report.finished, seq), &findings).await?;
 
     let rows = scope
         .judged
         .difference(&scope.settled)
-        .map(|(check, component)| args![namespace, bank, check, component, report.finished])
+        .map(|(check, component)| args![namespace, bank, check, component, report.finished, seq])
         .collect();
     tx.insert(
-        "INSERT INTO judged (namespace, bank, check_id, component, finished)",
+        "INSERT INTO judged (namespace, bank, check_id, component, finished, seq)",
         rows,
-        "ON CONFLICT (namespace, bank, check_id, component) DO UPDATE SET finished = excluded.finished",
+        "ON CONFLICT (namespace, bank, check_id, component) DO UPDATE SET finished = excluded.finished, \
+         seq = excluded.seq",
     )
     .await?;
     Ok(Counts {
@@ -158,13 +158,13 @@ async fn write_events(tx: &mut Tx, report: &RunReport) -> Result<Counts, StoreEr
 }
 
 /// The subjects that a newer report has judged already.
-async fn settled(tx: &mut Tx, report: &RunReport) -> Result<BTreeSet<Subject>, StoreError> {
-    let sql = "SELECT check_id, component FROM judged WHERE namespace = $1 AND bank = $2 AND finished > $3";
-    let rows = tx.rows(sql, args![&report.namespace, &report.bank, report.finished]).await?;
+async fn settled(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<BTreeSet<Subject>, StoreError> {
+    let sql = "SELECT check_id, component FROM judged WHERE namespace = $1 AND bank = $2 AND seq > $3";
+    let rows = tx.rows(sql, args![&report.namespace, &report.bank, seq]).await?;
     rows.iter().map(|row| Ok((row.text("check_id")?, row.text("component")?))).collect()
 }
 
-async fn write_measurements(tx: &mut Tx, report: &RunReport) -> Result<(), StoreError> {
+async fn write_measurements(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<(), StoreError> {
     let mut rows: BTreeMap<[&str; 3], Vec<Arg>> = BTreeMap::new();
     for task in &report.tasks {
         let level = task.level.map_or("", crate::domain::Level::name);
@@ -178,7 +178,8 @@ async fn write_measurements(tx: &mut Tx, report: &RunReport) -> Result<(), Store
                 outcome.name(),
                 message,
                 report.finished,
-                &report.run
+                &report.run,
+                seq
             ];
             rows.insert([task.task.name(), level, scope], row);
         };
@@ -190,17 +191,17 @@ async fn write_measurements(tx: &mut Tx, report: &RunReport) -> Result<(), Store
         }
     }
     tx.insert(
-        "INSERT INTO measurements (namespace, bank, task, level, scope, outcome, message, finished, run)",
+        "INSERT INTO measurements (namespace, bank, task, level, scope, outcome, message, finished, run, seq)",
         rows.into_values().collect(),
         "ON CONFLICT (namespace, bank, task, level, scope) DO UPDATE SET outcome = excluded.outcome, \
-         message = excluded.message, finished = excluded.finished, run = excluded.run \
-         WHERE measurements.finished <= excluded.finished",
+         message = excluded.message, finished = excluded.finished, run = excluded.run, seq = excluded.seq \
+         WHERE measurements.seq <= excluded.seq",
     )
     .await
     .map(drop)
 }
 
-async fn write_samples(tx: &mut Tx, report: &RunReport) -> Result<(), StoreError> {
+async fn write_samples(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<(), StoreError> {
     // What is not finite was not measured, and SQLite cannot hold it.
     let samples: BTreeMap<&str, f64> = report
         .tasks
@@ -209,21 +210,25 @@ async fn write_samples(tx: &mut Tx, report: &RunReport) -> Result<(), StoreError
         .filter(|sample| sample.value.is_finite())
         .map(|sample| (sample.metric.as_str(), sample.value))
         .collect();
-    let rows: Vec<Vec<Arg>> = samples
-        .into_iter()
-        .map(|(metric, value)| args![&report.namespace, &report.bank, metric, report.finished, value])
-        .collect();
+    let rows = |tail: Option<i64>| -> Vec<Vec<Arg>> {
+        let row = |(metric, value): (&&str, &f64)| {
+            let mut row = args![&report.namespace, &report.bank, *metric, report.finished, *value];
+            row.extend(tail.map(Arg::from));
+            row
+        };
+        samples.iter().map(row).collect()
+    };
     tx.insert(
         "INSERT INTO samples (namespace, bank, metric, timestamp, value)",
-        rows.clone(),
+        rows(None),
         "ON CONFLICT (namespace, bank, metric, timestamp) DO UPDATE SET value = excluded.value",
     )
     .await?;
     tx.insert(
-        "INSERT INTO latest_samples (namespace, bank, metric, timestamp, value)",
-        rows,
-        "ON CONFLICT (namespace, bank, metric) DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value \
-         WHERE latest_samples.timestamp <= excluded.timestamp",
+        "INSERT INTO latest_samples (namespace, bank, metric, timestamp, value, seq)",
+        rows(Some(seq)),
+        "ON CONFLICT (namespace, bank, metric) DO UPDATE SET timestamp = excluded.timestamp, value = excluded.value, \
+         seq = excluded.seq WHERE latest_samples.seq <= excluded.seq",
     )
     .await
     .map(drop)
@@ -231,7 +236,7 @@ async fn write_samples(tx: &mut Tx, report: &RunReport) -> Result<(), StoreError
 
 /// Points each output's name to its new content, where that was put. What it pointed to before keeps its
 /// place for another day: a run that goes on may still read it. The names whose content is not here.
-async fn write_outputs(tx: &mut Tx, report: &RunReport) -> Result<Vec<String>, StoreError> {
+async fn write_outputs(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<Vec<String>, StoreError> {
     let mut missing = Vec::new();
     for output in report.tasks.iter().flat_map(|task| &task.outputs) {
         let digest = output.digest.to_string();
@@ -243,10 +248,10 @@ async fn write_outputs(tx: &mut Tx, report: &RunReport) -> Result<Vec<String>, S
         let sql = "UPDATE blobs SET touched = $1 WHERE digest = $2 OR digest IN \
                    (SELECT digest FROM outputs WHERE namespace = $3 AND bank = $4 AND name = $5)";
         tx.execute(sql, args![Timestamp::now(), &digest, &report.namespace, &report.bank, &output.name]).await?;
-        let row = args![&report.namespace, &report.bank, &output.name, digest, report.finished, &report.run];
-        let sql = "INSERT INTO outputs (namespace, bank, name, digest, finished, run) VALUES ($1, $2, $3, $4, $5, $6) \
+        let row = args![&report.namespace, &report.bank, &output.name, digest, report.finished, &report.run, seq];
+        let sql = "INSERT INTO outputs (namespace, bank, name, digest, finished, run, seq) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                    ON CONFLICT (namespace, bank, name) DO UPDATE SET digest = excluded.digest, \
-                   finished = excluded.finished, run = excluded.run WHERE outputs.finished <= excluded.finished";
+                   finished = excluded.finished, run = excluded.run, seq = excluded.seq WHERE outputs.seq <= excluded.seq";
         tx.execute(sql, row).await?;
     }
     Ok(missing)

@@ -20,7 +20,7 @@ impl DataLock {
     pub fn acquire(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(Self::FILE);
         let failed = |error| StoreError::io(path.display(), &error);
-        fs::create_dir_all(data_dir).map_err(|error| StoreError::io(data_dir.display(), &error))?;
+        fs::create_dir_all(data_dir).map_err(|error| StoreError::folder(data_dir, &error))?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

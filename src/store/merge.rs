@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use crate::domain::{RunReport, Verdict};
 
 /// A check of a component: (`Check::id`, `Check::component`).
@@ -16,15 +14,15 @@ pub(super) struct Open {
     pub id: String,
     /// What it was seen by.
     pub subject: Subject,
-    /// When the run ended that last saw it.
-    pub last_seen: Timestamp,
+    /// The place in the order of runs of the one that last saw it.
+    pub last_seen: i64,
 }
 
 /// What a report may change.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scope {
-    /// When its run ended: what was seen later is not changed.
-    pub finished: Timestamp,
+    /// Its run's place in the order of runs: what a later one saw is not changed.
+    pub seq: i64,
     /// What it may close ([`judged`]).
     pub judged: BTreeSet<Subject>,
     /// What a newer report has judged already: of that, nothing changes.
@@ -65,15 +63,13 @@ pub(super) fn changes<'a, K: Ord, T>(
     for (key, &item) in seen {
         match open.get(key) {
             _ if scope.settled.contains(&subject(item)) => {}
-            Some(open) if open.last_seen > scope.finished => {}
+            Some(open) if open.last_seen > scope.seq => {}
             Some(open) => changes.again.push((&open.id, item)),
             None => changes.new.push(item),
         }
     }
     let closable = |open: &Open| {
-        open.last_seen <= scope.finished
-            && scope.judged.contains(&open.subject)
-            && !scope.settled.contains(&open.subject)
+        open.last_seen <= scope.seq && scope.judged.contains(&open.subject) && !scope.settled.contains(&open.subject)
     };
     changes.gone = open
         .iter()
@@ -93,10 +89,6 @@ mod tests {
         (format!("check-{number}"), "database".to_owned())
     }
 
-    fn seen_at(number: u8) -> Timestamp {
-        Timestamp::from_second(number.into()).unwrap()
-    }
-
     proptest! {
         /// Items are numbers; the check that sees one is its last digit.
         #[test]
@@ -107,10 +99,10 @@ mod tests {
             settled in prop::collection::btree_set(0u8..10, 0..5),
         ) {
             let rows: BTreeMap<u8, Open> =
-                open.iter().map(|n| (*n, Open { id: n.to_string(), subject: subject(n % 10), last_seen: seen_at(*n) })).collect();
+                open.iter().map(|n| (*n, Open { id: n.to_string(), subject: subject(n % 10), last_seen: i64::from(*n) })).collect();
             let items: BTreeMap<u8, &u8> = seen.iter().map(|n| (*n, n)).collect();
             let subjects = |numbers: &BTreeSet<u8>| numbers.iter().copied().map(subject).collect();
-            let scope = Scope { finished: seen_at(40), judged: subjects(&judged), settled: subjects(&settled) };
+            let scope = Scope { seq: 40, judged: subjects(&judged), settled: subjects(&settled) };
             let changes = changes(&rows, &items, |n| subject(n % 10), &scope);
 
             let new: BTreeSet<u8> = changes.new.iter().map(|n| **n).collect();

@@ -18,6 +18,7 @@ mod lock;
 mod merge;
 mod metrics;
 mod objects;
+mod order;
 mod records;
 mod retention;
 mod runs;

@@ -36,13 +36,13 @@ pub(super) async fn open_corruption(
     namespace: &str,
     bank: &str,
 ) -> Result<BTreeMap<String, Open>, StoreError> {
-    let sql = "SELECT event_key, corruption_id, check_id, affected_component, last_seen_timestamp FROM corruption_events \
+    let sql = "SELECT event_key, corruption_id, check_id, affected_component, seq FROM corruption_events \
                WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL";
     let rows = tx.rows(sql, args![namespace, bank]).await?;
     rows.iter()
         .map(|row| {
             let subject = (row.text("check_id")?, row.text("affected_component")?);
-            let last_seen = row.time("last_seen_timestamp")?;
+            let last_seen = row.int("seq")?;
             Ok((row.text("event_key")?, Open { id: row.text("corruption_id")?, subject, last_seen }))
         })
         .collect()
@@ -53,14 +53,14 @@ pub(super) async fn open_findings(
     namespace: &str,
     bank: &str,
 ) -> Result<BTreeMap<FindingKey, Open>, StoreError> {
-    let sql = "SELECT event_id, check_id, source_component, fingerprint, last_seen_timestamp FROM security_events \
+    let sql = "SELECT event_id, check_id, source_component, fingerprint, seq FROM security_events \
                WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL";
     let rows = tx.rows(sql, args![namespace, bank]).await?;
     rows.iter()
         .map(|row| {
             let subject = (row.text("check_id")?, row.text("source_component")?);
             let key = (subject.0.clone(), subject.1.clone(), row.text("fingerprint")?);
-            Ok((key, Open { id: row.text("event_id")?, subject, last_seen: row.time("last_seen_timestamp")? }))
+            Ok((key, Open { id: row.text("event_id")?, subject, last_seen: row.int("seq")? }))
         })
         .collect()
 }
@@ -70,7 +70,7 @@ pub(super) async fn write_corruption(
     tx: &mut Tx,
     namespace: &str,
     bank: &str,
-    finished: Timestamp,
+    (finished, seq): (Timestamp, i64),
     changes: &Changes<'_, CorruptionEvent>,
 ) -> Result<(), StoreError> {
     let new = changes.new.iter().map(|event| (Uuid::new_v4().to_string(), *event));
@@ -91,20 +91,22 @@ pub(super) async fn write_corruption(
             &event.evidence,
             &event.advice,
             event.key(namespace, bank).to_string(),
-            finished
+            finished,
+            seq
         ]
     });
     tx.insert(
         "INSERT INTO corruption_events (corruption_id, detected_timestamp, affected_component, corruption_type, \
          namespace, bank, check_id, invariant, severity, object, item_count, evidence, advice, event_key, \
-         last_seen_timestamp)",
+         last_seen_timestamp, seq)",
         rows.collect(),
         "ON CONFLICT (corruption_id) DO UPDATE SET severity = excluded.severity, item_count = excluded.item_count, \
-         evidence = excluded.evidence, advice = excluded.advice, last_seen_timestamp = excluded.last_seen_timestamp",
+         evidence = excluded.evidence, advice = excluded.advice, last_seen_timestamp = excluded.last_seen_timestamp, \
+         seq = excluded.seq",
     )
     .await?;
-    let sql = "UPDATE corruption_events SET resolved_timestamp = $1 WHERE corruption_id IN";
-    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
+    let sql = "UPDATE corruption_events SET resolved_timestamp = $1, seq = $2 WHERE corruption_id IN";
+    tx.execute_list(sql, &[Arg::from(finished), Arg::from(seq)], &changes.gone).await?;
 
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for event in &changes.new {
@@ -125,7 +127,7 @@ pub(super) async fn write_findings(
     tx: &mut Tx,
     namespace: &str,
     bank: &str,
-    finished: Timestamp,
+    (finished, seq): (Timestamp, i64),
     changes: &Changes<'_, Finding>,
 ) -> Result<(), StoreError> {
     let new = changes.new.iter().map(|finding| (Uuid::new_v4().to_string(), *finding));
@@ -146,21 +148,22 @@ pub(super) async fn write_findings(
                 &finding.check,
                 &finding.fingerprint,
                 FindingState::New.name(),
-                finished
+                finished,
+                seq
             ])
         })
         .collect();
     tx.insert(
         "INSERT INTO security_events (event_id, timestamp, event_type, severity, description, source_component, \
-         metadata, namespace, bank, check_id, fingerprint, state, last_seen_timestamp)",
+         metadata, namespace, bank, check_id, fingerprint, state, last_seen_timestamp, seq)",
         rows?,
         "ON CONFLICT (event_id) DO UPDATE SET severity = excluded.severity, description = excluded.description, \
-         metadata = excluded.metadata, last_seen_timestamp = excluded.last_seen_timestamp, \
+         metadata = excluded.metadata, last_seen_timestamp = excluded.last_seen_timestamp, seq = excluded.seq, \
          state = CASE security_events.state WHEN 'new' THEN 'persisting' ELSE security_events.state END",
     )
     .await?;
-    let sql = "UPDATE security_events SET state = 'fixed', fixed_timestamp = $1 WHERE event_id IN";
-    tx.execute_list(sql, &[Arg::from(finished)], &changes.gone).await?;
+    let sql = "UPDATE security_events SET state = 'fixed', fixed_timestamp = $1, seq = $2 WHERE event_id IN";
+    tx.execute_list(sql, &[Arg::from(finished), Arg::from(seq)], &changes.gone).await?;
     Ok(())
 }
 

@@ -21,8 +21,11 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 pub struct Limits {
     /// Samples. The newest of each metric always stays.
     pub samples: SignedDuration,
-    /// Runs, from their end. Unfinished ones always stay.
+    /// Runs, from their end. Unfinished ones always stay, and those that a person asked for: their document
+    /// stands, and a run that is not known would be executed again.
     pub runs: SignedDuration,
+    /// Finished runs of one bank that a person asked for, at most: only so that they have an end.
+    pub runs_by_hand: u32,
     /// Fixed findings and resolved damage, from that moment. Open ones always stay.
     pub closed_events: SignedDuration,
     /// Reports, from the run's end. The newest of each kind of run of each bank always stays, and any
@@ -43,6 +46,7 @@ impl Default for Limits {
         Self {
             samples: days(90),
             runs: days(90),
+            runs_by_hand: 10_000,
             closed_events: days(730),
             reports: days(90),
             reports_per_kind: 100,
@@ -69,7 +73,8 @@ impl Store {
         let before = |age: SignedDuration| now.checked_sub(age).unwrap_or(Timestamp::MIN);
         let mut removed = Removed {
             samples: self.delete(DELETE_SAMPLES, args![before(limits.samples), BATCH]).await?,
-            runs: self.delete(DELETE_RUNS, args![before(limits.runs), BATCH]).await?,
+            runs: self.delete(DELETE_RUNS, args![before(limits.runs), BATCH]).await?
+                + self.delete(DELETE_RUNS_BY_HAND, args![i64::from(limits.runs_by_hand), BATCH]).await?,
             events: self.delete(DELETE_FINDINGS, args![before(limits.closed_events), BATCH]).await?
                 + self.delete(DELETE_CORRUPTION, args![before(limits.closed_events), BATCH]).await?,
             ..Removed::default()
@@ -194,15 +199,21 @@ impl Store {
 
 const DELETE_SAMPLES: &str = "DELETE FROM samples WHERE (namespace, bank, metric, timestamp) IN \
     (SELECT namespace, bank, metric, timestamp FROM samples WHERE timestamp < $1 LIMIT $2)";
-const DELETE_RUNS: &str =
-    "DELETE FROM runs WHERE uid IN (SELECT uid FROM runs WHERE finished IS NOT NULL AND finished < $1 LIMIT $2)";
+/// An owner is JSON without spaces, in which a quotation mark within a name has a backslash before it.
+const DELETE_RUNS: &str = "DELETE FROM runs WHERE uid IN (SELECT uid FROM runs \
+    WHERE finished IS NOT NULL AND finished < $1 AND owner NOT LIKE '%\"owner\":\"Hand\"%' LIMIT $2)";
+/// `place` 1 is the newest of its bank.
+const DELETE_RUNS_BY_HAND: &str = "DELETE FROM runs WHERE uid IN (SELECT uid FROM \
+    (SELECT uid, ROW_NUMBER() OVER (PARTITION BY namespace, bank ORDER BY COALESCE(seq, 0) DESC, created DESC, uid) \
+    AS place FROM runs WHERE finished IS NOT NULL AND owner LIKE '%\"owner\":\"Hand\"%') AS ranked \
+    WHERE place > $1 LIMIT $2)";
 const DELETE_FINDINGS: &str = "DELETE FROM security_events WHERE event_id IN \
     (SELECT event_id FROM security_events WHERE fixed_timestamp IS NOT NULL AND fixed_timestamp < $1 LIMIT $2)";
 const DELETE_CORRUPTION: &str = "DELETE FROM corruption_events WHERE corruption_id IN \
     (SELECT corruption_id FROM corruption_events WHERE resolved_timestamp IS NOT NULL AND resolved_timestamp < $1 LIMIT $2)";
 /// `place` 1 is the newest of its kind.
 const DELETE_REPORTS: &str = "DELETE FROM reports WHERE uid IN (SELECT uid FROM \
-    (SELECT uid, finished, ROW_NUMBER() OVER (PARTITION BY namespace, bank, kind ORDER BY finished DESC, uid) AS place \
+    (SELECT uid, finished, ROW_NUMBER() OVER (PARTITION BY namespace, bank, kind ORDER BY seq DESC, finished DESC, uid) AS place \
     FROM reports) AS ranked \
     WHERE place > 1 AND (finished < $1 OR place > $2) AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.uid = ranked.uid) \
     LIMIT $3)";

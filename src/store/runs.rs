@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::order;
 use super::records::named;
-use super::value::{Arg, Row, args};
+use super::value::{Row, args};
 use super::{Store, StoreError};
 use crate::domain::{Digest, Phase};
 
@@ -51,10 +52,12 @@ pub enum Begin {
 }
 
 impl Store {
-    /// Makes a run known, once: names are unique within a namespace, so a slot has one run.
+    /// Makes a run known, once: names are unique within a namespace, so a slot has one run. It takes its place
+    /// in the order of runs, which decides whose report is the newest.
     pub async fn begin_run(&self, run: &RunRecord) -> Result<Begin, StoreError> {
         let _writer = self.writer.lock().await;
         let mut tx = self.db.write().await?;
+        let seq = order::next(&mut tx).await?;
         let row = args![
             &run.uid,
             &run.namespace,
@@ -68,10 +71,11 @@ impl Store {
             run.created,
             run.started.map(Timestamp::as_microsecond),
             run.finished.map(Timestamp::as_microsecond),
-            run.report.map(|digest| digest.to_string())
+            run.report.map(|digest| digest.to_string()),
+            seq
         ];
         let sql = "INSERT INTO runs (uid, namespace, bank, name, owner, spec, phase, reason, message, created, started, \
-                   finished, report_digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                   finished, report_digest, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                    ON CONFLICT DO NOTHING";
         if tx.execute(sql, row).await? == 1 {
             tx.commit().await?;
@@ -83,11 +87,17 @@ impl Store {
         Ok(Begin::Exists(Box::new(record(&known)?)))
     }
 
-    /// Notes that a run began; whether it was known and not yet ended.
+    /// Notes that a run began; whether it was known and not yet ended. It moves to the end of the order of runs:
+    /// what was planned first may be started last.
     pub async fn mark_started(&self, uid: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let sql = "UPDATE runs SET phase = 'Running', reason = '', message = '', started = $2 \
+        let _writer = self.writer.lock().await;
+        let mut tx = self.db.write().await?;
+        let seq = order::next(&mut tx).await?;
+        let sql = "UPDATE runs SET phase = 'Running', reason = '', message = '', started = $2, seq = $3 \
                    WHERE uid = $1 AND finished IS NULL";
-        self.change_run(sql, args![uid, now]).await
+        let changed = tx.execute(sql, args![uid, now, seq]).await?;
+        tx.commit().await?;
+        Ok(changed > 0)
     }
 
     /// Notes where a run stands; an end phase gets `now` as its end. Whether that changed anything: a run
@@ -104,13 +114,9 @@ impl Store {
         let sql = "UPDATE runs SET phase = $2, reason = $3, message = $4, finished = $5 \
                    WHERE uid = $1 AND report_digest IS NULL \
                    AND NOT (phase = $2 AND reason = $3 AND message = $4)";
-        self.change_run(sql, args![uid, phase.name(), reason, message, finished]).await
-    }
-
-    async fn change_run(&self, sql: &'static str, args: Vec<Arg>) -> Result<bool, StoreError> {
         let _writer = self.writer.lock().await;
         let mut tx = self.db.write().await?;
-        let changed = tx.execute(sql, args).await?;
+        let changed = tx.execute(sql, args![uid, phase.name(), reason, message, finished]).await?;
         tx.commit().await?;
         Ok(changed > 0)
     }

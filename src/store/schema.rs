@@ -12,13 +12,14 @@ struct Migration {
     postgres: Option<&'static str>,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, both: include_str!("../../migrations/0001_records.sql"), postgres: None },
     Migration {
         version: 2,
         both: include_str!("../../migrations/0002_operation.sql"),
         postgres: Some(include_str!("../../migrations/0002_operation.postgres.sql")),
     },
+    Migration { version: 3, both: include_str!("../../migrations/0003_order.sql"), postgres: None },
 ];
 
 /// The version that this program knows.

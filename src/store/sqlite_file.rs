@@ -27,7 +27,7 @@ impl SqliteFile {
             .recursive(true)
             .mode(0o700)
             .create(data_dir)
-            .map_err(|error| StoreError::io(data_dir.display(), &error))?;
+            .map_err(|error| StoreError::folder(data_dir, &error))?;
         let bytes = match fs::metadata(&path) {
             Ok(metadata) => Some(metadata.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
