@@ -98,7 +98,8 @@ fn measure(folder: &Path) -> Measured {
     let before = cpu(&child);
     thread::sleep(IDLE);
     let idle = 100.0 * (cpu(&child) - before) / IDLE.as_secs_f64();
-    let measured = Measured { ready, settled, idle, memory: kilobytes(&child, "VmRSS:"), peak: kilobytes(&child, "VmHWM:") };
+    let measured =
+        Measured { ready, settled, idle, memory: kilobytes(&child, "VmRSS:"), peak: kilobytes(&child, "VmHWM:") };
     child.kill().unwrap();
     child.wait().unwrap();
     measured
@@ -136,7 +137,9 @@ fn main() -> ExitCode {
         write(&folder.path().join("config"), one_file);
         for start in ["first start", "next start"] {
             let Measured { ready, settled, idle, memory, peak } = measure(folder.path());
-            println!("{what:<16} {start:<12} {ready:8.3} s {settled:10.3} s {idle:8.2} % {memory:6.1} MB {peak:6.1} MB");
+            println!(
+                "{what:<16} {start:<12} {ready:8.3} s {settled:10.3} s {idle:8.2} % {memory:6.1} MB {peak:6.1} MB"
+            );
             kept &= ready < BOUNDS.0 && idle < BOUNDS.1 && peak < BOUNDS.2;
         }
     }

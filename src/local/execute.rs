@@ -68,12 +68,9 @@ impl Execution {
         let begun = Instant::now();
         let mut wait = RETRY.0;
         loop {
-            let error = match self.store.finish_run(&report).await {
-                Ok(_) => {
-                    self.board.readiness.ready(PART, "");
-                    return ended(Ok(report));
-                }
-                Err(error) => error,
+            let Err(error) = self.store.finish_run(&report).await else {
+                self.board.readiness.ready(PART, "");
+                return ended(Ok(report));
             };
             tracing::error!(run = self.spec.run, %error, "report not stored yet");
             self.board.store.count_error(error.reason());

@@ -24,8 +24,8 @@ use crate::plan::{
     plan_bank, plan_check, plan_policy,
 };
 use crate::resources::{
-    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MaintenanceRunStatus, MemoryBankStatus, RunNow, SecurityAuditStatus, ValidAudit,
-    ValidBank, ValidCheck, ValidPolicy, Warning,
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, MaintenanceRunStatus, MemoryBankStatus, RunNow,
+    SecurityAuditStatus, ValidAudit, ValidBank, ValidCheck, ValidPolicy, Warning,
 };
 use crate::store::{AuditEntry, BankMetrics, Begin, Limits, RunRecord, Store, StoreError};
 
@@ -35,8 +35,8 @@ const TICK: Duration = Duration::from_secs(2);
 const RETENTION: Duration = Duration::from_hours(6);
 /// How long a look that ends by itself waits for a store that does not take a report.
 const ONCE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long runs get to end after a signal.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long runs get to end after a signal: Docker kills what it stops after 10 seconds.
+const GRACE: Duration = Duration::from_secs(7);
 
 /// Looks after the banks of one folder.
 #[derive(Debug)]
@@ -222,7 +222,8 @@ impl Guardian {
                 watched.runs.retain(|run| !gone(run));
             }
         }
-        let known: BTreeSet<&str> = self.banks.values().flat_map(|w| &w.runs).map(|run| run.view.name.as_str()).collect();
+        let known: BTreeSet<&str> =
+            self.banks.values().flat_map(|w| &w.runs).map(|run| run.view.name.as_str()).collect();
         for name in self.objects.names("MaintenanceRun") {
             if !known.contains(name.as_str()) && !declared.contains(name.as_str()) {
                 self.objects.remove("MaintenanceRun", &name);

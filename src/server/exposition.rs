@@ -57,8 +57,7 @@ fn seconds(time: Timestamp) -> f64 {
 }
 
 fn of_banks(banks: &Banks, text: &mut Text) {
-    let mut family =
-        text.family(Kind::Gauge, "bank_condition", "The conditions of a bank: 1 at the state that holds");
+    let mut family = text.family(Kind::Gauge, "bank_condition", "The conditions of a bank: 1 at the state that holds");
     for ((namespace, bank), state) in banks {
         for condition in &state.status.conditions {
             for status in CONDITION_STATES {
@@ -82,8 +81,12 @@ fn of_banks(banks: &Banks, text: &mut Text) {
     let mut family = text.family(Kind::Gauge, "bank_findings", "Findings of the newest audits");
     for ((namespace, bank), state) in banks {
         for ((severity, kind), count) in &state.findings {
-            let labels =
-                [("namespace", namespace.as_str()), ("bank", bank), ("severity", severity.name()), ("state", kind.name())];
+            let labels = [
+                ("namespace", namespace.as_str()),
+                ("bank", bank),
+                ("severity", severity.name()),
+                ("state", kind.name()),
+            ];
             family.sample(&labels, number(*count));
         }
     }

@@ -135,8 +135,7 @@ impl Bed {
 
     /// A command that reads the data folder, as JSON.
     pub fn get(&self, arguments: &[&str]) -> Value {
-        let output =
-            memorybank().args(arguments).args(["-o", "json", "--data"]).arg(&self.data).output().unwrap();
+        let output = memorybank().args(arguments).args(["-o", "json", "--data"]).arg(&self.data).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }

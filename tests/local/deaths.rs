@@ -79,7 +79,8 @@ fn fifty_kills_lose_no_report_and_double_none() {
     let lost = "SELECT name FROM runs WHERE report_digest IS NULL OR uid NOT IN (SELECT uid FROM reports)";
     assert_eq!(names(&bed, lost), Vec::<String>::new());
     assert_eq!(names(&bed, "SELECT name FROM runs WHERE phase <> 'Succeeded'"), Vec::<String>::new());
-    let logged = "SELECT json_extract(detail, '$.uid') FROM enhanced_audit_log WHERE action = 'run-finished' ORDER BY 1";
+    let logged =
+        "SELECT json_extract(detail, '$.uid') FROM enhanced_audit_log WHERE action = 'run-finished' ORDER BY 1";
     let mut uids = uids;
     uids.sort();
     assert_eq!(names(&bed, logged), uids);

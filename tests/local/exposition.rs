@@ -113,7 +113,8 @@ fn metrics_of_a_damaged_bank_keep_the_rules() {
 
 /// `promtool check metrics` reads the page, and finds nothing against its names.
 fn promtool_agrees(page: &str) {
-    let child = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
         return skipped("no promtool (Debian: prometheus) on PATH");
     };

@@ -85,7 +85,8 @@ fn sigint_is_130_and_leaves_no_copy() {
     fs::write(&output, serde_json::to_string(&spec(&small)).unwrap()).unwrap();
     let scratch = bed.path("exchange/scratch");
     let report = bed.path("report.json");
-    let mut child = run(&bed, output.to_str().unwrap(), &report).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        run(&bed, output.to_str().unwrap(), &report).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("a copy in scratch", || (!files(&scratch).is_empty()).then_some(()));
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     let status = wait_for("its end", || child.try_wait().unwrap());

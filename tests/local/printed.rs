@@ -78,7 +78,9 @@ fn one_object_is_printed_whole_and_unknown_ones_are_2() {
 
     let (code, told, _) = get(&bed, &["describe", "mbank", "sample"]);
     assert_eq!(code, Some(0));
-    for part in ["Name:       sample", "Conditions:", "Intact", "Damage:", "Findings:", "to do:", "sqlite-foreign-keys I7"] {
+    for part in
+        ["Name:       sample", "Conditions:", "Intact", "Damage:", "Findings:", "to do:", "sqlite-foreign-keys I7"]
+    {
         assert!(told.contains(part), "{part} is not in {told}");
     }
     let (code, told, _) = get(&bed, &["describe", "icheck", "sample-full"]);
