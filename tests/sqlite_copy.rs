@@ -240,6 +240,20 @@ async fn writer_process() {
             tell(0, u64::try_from(rows + 40).unwrap());
             thread::sleep(Duration::from_mins(2));
         }
+        // Opens, commits, and closes as the last one, again and again.
+        "visit" => {
+            db.close().await.unwrap();
+            let (start, path) = (Instant::now(), std::env::var("WRITER_DB").unwrap());
+            for n in rows + 1.. {
+                if start.elapsed() > Duration::from_mins(2) {
+                    return; // Nobody killed it.
+                }
+                let mut db = open(Path::new(&path), mode, sync).await;
+                add(&mut db, n, 900).await;
+                db.close().await.unwrap();
+                tell(0, u64::try_from(n).unwrap());
+            }
+        }
         _ => {
             let (mut slowest, mut errors) = (0, 0);
             let start = Instant::now();
@@ -437,7 +451,48 @@ async fn a_live_connection_tells_how_long_the_wal_must_be() {
     assert_eq!(events(&place.copy().unwrap()), []);
     File::options().write(true).open(place.db("-wal")).unwrap().set_len(32 + 9 * (24 + 4096)).unwrap();
     of_object(&events(&place.copy().unwrap()), "openmemory.db-wal");
+    // Not even a header is left; and the whole file is gone, as somebody tidied up.
+    for gone in [false, true] {
+        if gone {
+            fs::remove_file(place.db("-wal")).unwrap();
+        } else {
+            File::options().write(true).open(place.db("-wal")).unwrap().set_len(20).unwrap();
+        }
+        let mut copy = place.copy().unwrap();
+        let found = events(&copy);
+        let event = of_object(&found, "openmemory.db-wal");
+        assert_eq!((event.check.as_str(), found.len()), ("sqlite-wal", 1));
+        assert!(event.evidence.contains("is gone") && event.count >= 40, "{event:?}");
+        assert_eq!(recovered(&mut copy).await.unwrap(), ("ok".to_owned(), 500), "what is left is still checked");
+    }
+    // What a dead process counted proves nothing: the -wal may be as old as the last sync.
     writer.kill();
+    assert_eq!(events(&place.copy().unwrap()), []);
+}
+
+/// The last connection to close writes the -wal back and removes it with the -shm: no look in between is an alarm.
+#[tokio::test]
+async fn a_writer_that_comes_and_goes_is_no_alarm() {
+    let place = Place::new();
+    make(&place.db(""), SqliteJournalMode::Wal, 4096, 200).await;
+    let writer = Writer::start(&place, "visit", "wal", "normal");
+    let (start, mut copies) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(4) {
+        let acknowledged = i64::try_from(writer.told(0)).unwrap();
+        match place.copy() {
+            Ok(mut copy) => {
+                assert_eq!(events(&copy), [], "a live bank is healthy");
+                let (verdict, rows) = recovered(&mut copy).await.unwrap();
+                assert_eq!(verdict, "ok");
+                assert!(rows >= acknowledged, "{rows} of {acknowledged} rows");
+                copies += 1;
+            }
+            Err(error) => assert!(matches!(error, CopyError::CheckIncomplete { .. }), "{error}"),
+        }
+    }
+    let visits = writer.told(0) - 200;
+    eprintln!("{copies} copies beside {visits} visits");
+    assert!(copies > 0 && visits > 20);
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -132,6 +134,13 @@ impl Store {
         let mut tx = self.db.read().await?;
         let rows = tx.rows("SELECT * FROM runs WHERE finished IS NULL ORDER BY created, name", Vec::new()).await?;
         rows.iter().map(record).collect()
+    }
+
+    /// The banks of a namespace of which runs or measurements are known; answered from indexes alone.
+    pub async fn known_banks(&self, namespace: &str) -> Result<BTreeSet<String>, StoreError> {
+        let mut tx = self.db.read().await?;
+        let sql = "SELECT bank FROM runs WHERE namespace = $1 UNION SELECT bank FROM measurements WHERE namespace = $1";
+        tx.rows(sql, args![namespace]).await?.iter().map(|row| row.text("bank")).collect()
     }
 
     /// Forgets runs; how many were known. Their reports, and what those said, stay.

@@ -10,6 +10,7 @@ use crate::{audit, audit_task, check_task, entry, facts, integrity, on_both};
 on_both!(
     a_run_goes_from_pending_to_its_report,
     a_run_that_ended_without_a_report_takes_a_late_one,
+    a_bank_is_known_by_its_runs_or_its_measurements,
     deliveries_at_once_are_kept_once_each,
     a_report_of_thousands_is_kept_whole,
     texts_with_nul_are_kept
@@ -59,6 +60,23 @@ async fn a_run_goes_from_pending_to_its_report(location: Location) {
     let again = Store::open(&location).await.unwrap();
     assert_eq!(again.finish_run(&done).await.unwrap(), Finish::Duplicate);
     assert_eq!(again.runs("default", "assistant").await.unwrap().len(), 1);
+}
+
+async fn a_bank_is_known_by_its_runs_or_its_measurements(location: Location) {
+    let store = Store::open(&location).await.unwrap();
+    assert!(store.known_banks("default").await.unwrap().is_empty());
+    for uid in ["1", "2"] {
+        let mut run = record(uid, at(0));
+        run.bank = "planned".to_owned();
+        store.begin_run(&run).await.unwrap();
+    }
+    let mut elsewhere = record("3", at(0));
+    elsewhere.namespace = "other".to_owned();
+    elsewhere.bank = "elsewhere".to_owned();
+    store.begin_run(&elsewhere).await.unwrap();
+    store.finish_run(&integrity("4", 1, Verdict::Passed, &[])).await.unwrap();
+    let known: Vec<String> = store.known_banks("default").await.unwrap().into_iter().collect();
+    assert_eq!(known, ["assistant", "planned"]);
 }
 
 async fn a_run_that_ended_without_a_report_takes_a_late_one(location: Location) {

@@ -71,15 +71,15 @@ pub fn copy(root: &Path, relative: &str, scratch: &Path, meter: &Meter) -> Resul
         let set = Set::open(root, relative)?;
         room(&set, scratch, bench.copied())?;
         let snapshot = bench.take(&set)?;
-        let (mode, locked, frames, mended_pages) = match snapshot {
+        let (mode, locked, index, mended_pages) = match snapshot {
             Snapshot::Again(why) => {
                 tracing::debug!(path = %set.path(Part::Database).display(), tries, why, "copied again");
                 reason = why;
                 continue;
             }
-            Snapshot::Settled { mode, locked, frames, mended_pages } => (mode, locked, frames, mended_pages),
+            Snapshot::Settled { mode, locked, index, mended_pages } => (mode, locked, index, mended_pages),
         };
-        let mut raw = raw::read(&folder, relative, frames, meter).map_err(|e| bench.error(scratch, e))?;
+        let mut raw = raw::read(&folder, relative, index, meter).map_err(|e| bench.error(scratch, e))?;
         if let Some(journal) = &mut raw.journal {
             journal.committed = journal.super_journal.as_ref().is_some_and(|name| !set.has(name));
         }

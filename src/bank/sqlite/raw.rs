@@ -9,8 +9,8 @@ use super::scratch::Folder;
 use super::set::{self, Part};
 use crate::bank::Meter;
 use crate::engine::integrity::sqlite::{
-    Header, JournalFacts, JournalWalk, PageChecksums, Pairing, RawFacts, WalFacts, WalHeader, WalWalk, Wanted,
-    pair_journal, pair_wal,
+    Header, JournalFacts, JournalWalk, PageChecksums, Pairing, RawFacts, WalFacts, WalHeader, WalIndex, WalWalk,
+    Wanted, pair_journal, pair_wal,
 };
 
 /// The files of the copy: the database under its name, side files with SQLite's suffixes.
@@ -21,17 +21,13 @@ pub(super) fn name(part: Part) -> String {
     format!("{NAME}{}", part.suffix())
 }
 
-/// Reads them. `expected_frames`: what a live connection counted in the -wal.
-pub(super) fn read(
-    folder: &Folder,
-    path: &str,
-    expected_frames: Option<u64>,
-    meter: &Meter,
-) -> Result<RawFacts, Stopped> {
+/// Reads them. `index`: what a live connection counts in the -wal.
+pub(super) fn read(folder: &Folder, path: &str, index: Option<WalIndex>, meter: &Meter) -> Result<RawFacts, Stopped> {
     let database = folder.file(NAME)?;
     let size = set::size(&database)?;
     let mut facts = RawFacts::empty(path);
     facts.size = size;
+    facts.index = index;
     let mut head = vec![0; Header::LEN.min(usize::try_from(size).unwrap_or(Header::LEN))];
     database.read_exact_at(&mut head, 0)?;
     facts.header = Header::parse(&head);
@@ -40,7 +36,7 @@ pub(super) fn read(
         other => other.map(Some),
     };
     if let Some(wal) = open(Part::Wal)? {
-        facts.wal = read_wal(&wal, facts.header.as_ref().ok().copied(), size, expected_frames, meter)?;
+        facts.wal = read_wal(&wal, facts.header.as_ref().ok().copied(), size, meter)?;
     }
     if let Some(journal) = open(Part::Journal)? {
         facts.journal = Some(read_journal(&journal, size, meter)?);
@@ -58,7 +54,6 @@ fn read_wal(
     wal: &File,
     header: Option<Header>,
     database_size: u64,
-    expected_frames: Option<u64>,
     meter: &Meter,
 ) -> Result<Option<WalFacts>, Stopped> {
     let size = set::size(wal)?;
@@ -75,7 +70,7 @@ fn read_wal(
             walk.push(head, page);
         }
     }
-    Ok(Some(walk.finish(body % step, expected_frames)))
+    Ok(Some(walk.finish(body % step)))
 }
 
 fn read_journal(journal: &File, database_size: u64, meter: &Meter) -> Result<JournalFacts, Stopped> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::copy::JournalMode;
@@ -19,6 +20,8 @@ use crate::engine::integrity::sqlite::{Header, WalHeader, WalIndex};
 const LOCKED: Duration = Duration::from_millis(1500);
 /// How long a try waits for a lock. Writers hold theirs for milliseconds, long transactions for as long as they last.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after the first look a -wal that is gone is looked for again.
+const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// How a try ended.
 pub(super) enum Snapshot {
@@ -29,7 +32,7 @@ pub(super) enum Snapshot {
         mode: JournalMode,
         locked: Option<Duration>,
         /// What a live connection counts in the -wal.
-        frames: Option<u64>,
+        index: Option<WalIndex>,
         mended_pages: u64,
     },
 }
@@ -159,27 +162,38 @@ impl<'a> Bench<'a> {
         };
         let since = Instant::now();
         let at = pair.set.marks()?;
+        // A lock on a -shm that another has replaced keeps nobody out, and what it counts is over.
+        if !at.shm.is_some_and(|path| identity(shm).is_ok_and(|open| open == path)) {
+            return Ok(Snapshot::Again("the last connection closed"));
+        }
         let Some(mended_pages) = self.mend(pair, &at, since)? else {
             return Ok(Snapshot::Again("there was more to read under the lock than 1.5 s allow"));
         };
         self.copy_side(pair.set, Part::Journal)?;
-        let Some(frames) = self.copy_frames(pair.set, shm)? else {
+        let Some(index) = self.copy_frames(pair.set, shm)? else {
             return Ok(Snapshot::Again("the -wal began anew"));
         };
         let after = pair.set.marks()?;
         drop(lock);
         let locked = Some(since.elapsed());
         // The last connection to close writes the -wal back and removes it, whatever is locked.
-        let identity = |mark: Option<Mark>| mark.map(|mark| mark.identity);
+        let file = |mark: Option<Mark>| mark.map(|mark| mark.identity);
         if after.database != at.database
             || after.journal != at.journal
             || after.shm != at.shm
-            || identity(after.wal) != identity(at.wal)
-            || identity(after.wal) != self.wal.map(|wal| wal.0).or(identity(after.wal))
+            || file(after.wal) != file(at.wal)
+            || file(after.wal) != self.wal.map(|wal| wal.0).or(file(after.wal))
         {
             return Ok(Snapshot::Again("the last connection closed, or it was replaced"));
         }
-        self.settled(pair, JournalMode::Wal, locked, Some(frames.into()), mended_pages)
+        if index.frames > 0 && after.wal.is_none() {
+            thread::sleep(SECOND_LOOK);
+            let later = pair.set.marks()?;
+            if later.wal.is_some() || later.shm != at.shm || !locks::has_connection(shm) {
+                return Ok(Snapshot::Again("the last connection closed"));
+            }
+        }
+        self.settled(pair, JournalMode::Wal, locked, Some(index), mended_pages)
     }
 
     /// Nothing to lock against: nothing may have changed from before the first byte to after the last.
@@ -202,7 +216,7 @@ impl<'a> Bench<'a> {
         pair: &Pair<'_>,
         mode: JournalMode,
         locked: Option<Duration>,
-        frames: Option<u64>,
+        index: Option<WalIndex>,
         mended_pages: u64,
     ) -> Result<Snapshot, CopyError> {
         let path = pair.set.path(Part::Database);
@@ -212,7 +226,7 @@ impl<'a> Bench<'a> {
         if self::mode(&pair.copy).map_err(|e| self.error(&path, e))? != mode {
             return Ok(Snapshot::Again("its journal mode changed"));
         }
-        Ok(Snapshot::Settled { mode, locked, frames, mended_pages })
+        Ok(Snapshot::Settled { mode, locked, index, mended_pages })
     }
 
     /// Makes the copy equal to the database under a lock that was taken at `since`; none where time ran out.
@@ -245,17 +259,17 @@ impl<'a> Bench<'a> {
         pour::pour(&file, &copy, 0..size, self.meter).map_err(fail)
     }
 
-    /// Copies the committed frames of the -wal, as far as they are not copied yet, and tells how many there are; none
-    /// where the -wal began anew meanwhile.
-    fn copy_frames(&mut self, set: &Set, shm: &File) -> Result<Option<u32>, CopyError> {
+    /// Copies the committed frames of the -wal, as far as they are there and not copied yet, and tells what there
+    /// should be; none where the -wal began anew meanwhile.
+    fn copy_frames(&mut self, set: &Set, shm: &File) -> Result<Option<WalIndex>, CopyError> {
         let fail = |bench: &Self, e| bench.error(&set.path(Part::Wal), e);
         let Some(index) = wal_index(shm) else { return Ok(None) };
         let file = set.file(Part::Wal)?;
         let (Some(file), true) = (file, index.frames > 0) else {
-            // All is in the database, whatever the -wal still holds.
+            // All is in the database, whatever the -wal still holds; or the -wal is gone.
             self.wal = None;
             self.remove(Part::Wal)?;
-            return Ok((index.frames == 0).then_some(0));
+            return Ok(Some(index));
         };
         let identity = identity(&file).map_err(|e| fail(self, e))?;
         let have = match self.wal {
@@ -274,7 +288,7 @@ impl<'a> Bench<'a> {
         }
         // Where the -wal has other salts than its own index, it is damaged: the walk will tell.
         self.wal = (read == 8 && salts == index.salts).then_some((identity, salts, index.frames));
-        Ok(Some(index.frames))
+        Ok(Some(index))
     }
 
     fn remove(&self, part: Part) -> Result<(), CopyError> {

@@ -3,6 +3,7 @@ use super::journal::JournalFacts;
 use super::page_checksum::PageChecksums;
 use super::pairing::{Pairing, pair_journal, pair_wal};
 use super::wal::WalFacts;
+use super::wal_index::WalIndex;
 use crate::domain::{Check, CorruptionEvent, CorruptionType, Severity};
 
 /// What the bytes of a database and its side files tell before SQLite opens them.
@@ -16,6 +17,8 @@ pub struct RawFacts {
     pub header: Result<Header, HeaderFault>,
     /// Its -wal, where there is one with a whole header.
     pub wal: Option<WalFacts>,
+    /// What a live connection's -shm says of the -wal, where there was one to ask.
+    pub index: Option<WalIndex>,
     /// Its journal, where there is one that says it is to be rolled back.
     pub journal: Option<JournalFacts>,
     /// The checksums of its pages, where it reserves the bytes for them and no side file is to be applied.
@@ -39,6 +42,7 @@ impl RawFacts {
             size: 0,
             header: Err(HeaderFault::Short(0)),
             wal: None,
+            index: None,
             journal: None,
             page_checksums: None,
         }
@@ -73,6 +77,9 @@ const PULL_APART: &str = "Stop the application before it opens the database agai
                           the database without it. SQLite would overwrite good pages with it.";
 const KEEP: &str = "Keep the -wal as it is before the application restarts: SQLite drops what lies behind the break. \
                     Restore the newest verified backup, or salvage the rows from the copy.";
+const REOPEN: &str = "Do not stop the application yet: if the file was removed, the process still has it open and writes \
+                      to it. Let it make a checkpoint, or copy the file from /proc/PID/fd; then restart it. What was \
+                      cut off is lost: restore the newest verified backup.";
 
 impl Judgement {
     fn row(&mut self, id: &str, component: &str, faults: Vec<Fault>, sound: String) {
@@ -177,11 +184,12 @@ impl Judgement {
 
     fn wal(&mut self, component: &str, facts: &RawFacts) {
         let Some(wal) = &facts.wal else {
-            return self.row("sqlite-wal", component, Vec::new(), "no -wal".to_owned());
+            let fault = facts.index.filter(|index| index.frames > 0).map(|index| removed(&facts.path, index));
+            return self.row("sqlite-wal", component, fault.into_iter().collect(), "no -wal".to_owned());
         };
         let frame = u64::from(wal.page_size) + 24;
         let offset = |number: u64| 32 + number * frame;
-        let gone = wal.expected_frames.map_or(0, |expected| expected.saturating_sub(wal.committed));
+        let gone = facts.index.map_or(0, |index| u64::from(index.frames).saturating_sub(wal.committed));
         let evidence = if wal.lost_commits > 0 {
             let place = match (&wal.fault, wal.broken_frame) {
                 (Some(fault), _) => fault.to_string(),
@@ -231,6 +239,24 @@ impl Judgement {
             advice: RESTORE,
         });
         self.row(id, component, fault.into_iter().collect(), format!("{} pages verify", sums.pages));
+    }
+}
+
+/// A -wal that is not there, or not even its header, while a live connection counts frames in it. SQLite removes the
+/// -shm before the -wal, so no way to close a database leaves this.
+fn removed(path: &str, index: WalIndex) -> Fault {
+    let lost = index.frames - index.backfilled;
+    Fault {
+        object: format!("{path}-wal"),
+        kind: CorruptionType::FileCorruption,
+        severity: Severity::Critical,
+        count: u64::from(lost.max(1)),
+        evidence: format!(
+            "the -wal is gone; the -shm of a live connection counts {} frames in it, {lost} of which are not in the \
+             database",
+            index.frames
+        ),
+        advice: REOPEN,
     }
 }
 

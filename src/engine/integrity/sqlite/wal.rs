@@ -111,8 +111,6 @@ pub struct WalFacts {
     pub has_file_header: bool,
     /// Pages that the last commit counts, and neither the file nor the committed frames have.
     pub missing_pages: u64,
-    /// Frames that a live connection counts as committed, where there was one to ask.
-    pub expected_frames: Option<u64>,
 }
 
 /// Walks a -wal frame by frame, as SQLite's recovery does, and on behind the first break.
@@ -165,7 +163,6 @@ impl WalWalk {
                 last_header: None,
                 has_file_header: false,
                 missing_pages: 0,
-                expected_frames: None,
             },
         }
     }
@@ -231,9 +228,8 @@ impl WalWalk {
     }
 
     /// Ends the walk: `partial_bytes` were left behind the last complete frame.
-    pub fn finish(mut self, partial_bytes: u64, expected_frames: Option<u64>) -> WalFacts {
+    pub fn finish(mut self, partial_bytes: u64) -> WalFacts {
         self.facts.partial_bytes = partial_bytes;
-        self.facts.expected_frames = expected_frames;
         if let (Some(pages), Some(beyond)) = (self.facts.commit_pages, &self.beyond) {
             // The page with the lock bytes, at 1 GiB, is never written.
             let lock_page = u64::from((1_u32 << 30) / self.facts.page_size + 1);
@@ -292,7 +288,7 @@ pub(super) mod tests {
         for (head, page) in frames {
             walk.push(head, page);
         }
-        walk.finish(0, None)
+        walk.finish(0)
     }
 
     const FRAMES: [(u32, u32, u32); 6] = [(2, 0, 0), (1, 3, 5), (3, 3, 0), (2, 3, 0), (1, 4, 6), (4, 4, 0)];
@@ -351,7 +347,7 @@ pub(super) mod tests {
             for head in &heads {
                 walk.push(head, &page);
             }
-            prop_assert_eq!(walk.finish(3, None).frames, heads.len() as u64);
+            prop_assert_eq!(walk.finish(3).frames, heads.len() as u64);
         }
     }
 }

@@ -1,11 +1,13 @@
 use super::wal::checksum_of;
 
-/// The header of a -shm, by which live connections agree where the -wal ends:
-/// <https://www.sqlite.org/walformat.html#the_wal_index_header>.
+/// The header of a -shm, by which live connections agree where the -wal ends, and the number behind it, by which they
+/// agree how much of it is in the database: <https://www.sqlite.org/walformat.html#the_wal_index_header>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalIndex {
     /// Frames of committed transactions; none of these changes before the salts do.
     pub frames: u32,
+    /// Of these, how many a checkpoint has written to the database.
+    pub backfilled: u32,
     /// Bytes of a page.
     pub page_size: u32,
     /// The salts of the -wal's header.
@@ -13,12 +15,12 @@ pub struct WalIndex {
 }
 
 impl WalIndex {
-    /// Two copies of 48 bytes.
-    pub const LEN: usize = 96;
+    /// Two copies of 48 bytes, and the number of backfilled frames.
+    pub const LEN: usize = 100;
 
     /// Reads it; none where the two copies differ (it is being written) or do not verify.
     pub fn parse(bytes: &[u8; Self::LEN]) -> Option<Self> {
-        let (copy, other) = bytes.split_at(48);
+        let (copy, other) = bytes[..96].split_at(48);
         let word = |at: usize| u32::from_ne_bytes([copy[at], copy[at + 1], copy[at + 2], copy[at + 3]]);
         let sum = checksum_of(cfg!(target_endian = "big"), (0, 0), &copy[..40]);
         if copy != other || word(0) != 3_007_000 || copy[12] == 0 || sum != (word(40), word(44)) {
@@ -27,7 +29,9 @@ impl WalIndex {
         let mut salts = [0; 8];
         salts.copy_from_slice(&copy[32..40]);
         let raw = u16::from_ne_bytes([copy[14], copy[15]]);
-        Some(Self { frames: word(16), page_size: if raw == 1 { 65_536 } else { raw.into() }, salts })
+        let frames = word(16);
+        let backfilled = u32::from_ne_bytes([bytes[96], bytes[97], bytes[98], bytes[99]]).min(frames);
+        Some(Self { frames, backfilled, page_size: if raw == 1 { 65_536 } else { raw.into() }, salts })
     }
 }
 
@@ -48,8 +52,10 @@ mod tests {
         copy[44..48].copy_from_slice(&sum.1.to_ne_bytes());
         let mut bytes = [0; WalIndex::LEN];
         bytes[..48].copy_from_slice(&copy);
-        bytes[48..].copy_from_slice(&copy);
-        assert_eq!(WalIndex::parse(&bytes), Some(WalIndex { frames: 12, page_size: 4096, salts: *b"saltsalt" }));
+        bytes[48..96].copy_from_slice(&copy);
+        bytes[96..].copy_from_slice(&5_u32.to_ne_bytes());
+        let index = WalIndex { frames: 12, backfilled: 5, page_size: 4096, salts: *b"saltsalt" };
+        assert_eq!(WalIndex::parse(&bytes), Some(index));
         for at in [16, 64] {
             let mut torn = bytes;
             torn[at] ^= 1;
