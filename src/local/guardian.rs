@@ -35,8 +35,8 @@ const TICK: Duration = Duration::from_secs(2);
 const RETENTION: Duration = Duration::from_hours(6);
 /// How long a look that ends by itself waits for a store that does not take a report.
 const ONCE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long runs get to end after a signal.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long runs get to end after a signal: Docker kills what it stops after 10 seconds.
+const GRACE: Duration = Duration::from_secs(7);
 
 /// Looks after the banks of one folder.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! HTTP for machines: `/metrics`, `/livez`, `/readyz`. It reads the board and changes nothing.
 
 mod exposition;
+mod text;
 
 use std::fmt::Write as _;
 use std::future::Future;

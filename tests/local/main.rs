@@ -7,6 +7,7 @@ mod guardian;
 
 mod deaths;
 mod exits;
+mod exposition;
 mod full_disk;
 mod hammered;
 mod one_run;
