@@ -1,4 +1,4 @@
-# The few commands of the project. `make run` needs nothing but Rust; `make test` says what it skips and why.
+# The few commands of the project. `make run` and `make test` need nothing but Rust; what `make test` skips it names.
 
 CARGO := cargo --locked
 BIN := target/debug/memorybank
@@ -7,8 +7,10 @@ LOCAL := $(BIN) local --config $(SAMPLE)/config --data $(SAMPLE)/data --once --n
 # Tools that must be built are built once and kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/memorybank-tools
 DENY := $(TOOLS)/cargo-deny-0.20.2
+CHECK_LICENCES := $(DENY)/bin/cargo-deny --log-level error check licenses bans sources
+ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: run test lint bench generate
+.PHONY: run test lint deny bench generate
 
 # The main job on an embedded default: a healthy sample bank is learned, damage is planted in it, and
 # what the guardian finds is held against what was planted.
@@ -24,10 +26,18 @@ run:
 test: lint
 	$(CARGO) test
 
-lint: $(DENY)/bin/cargo-deny
+lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(DENY)/bin/cargo-deny --log-level error check licenses bans sources
+	@if test -x $(DENY)/bin/cargo-deny; then $(CHECK_LICENCES); \
+	else echo "cargo-deny is not installed: licences not checked; make deny installs it"; fi
+
+# Licences, bans and sources of what is linked in, and known vulnerabilities where their database can be reached.
+deny: $(DENY)/bin/cargo-deny
+	$(CHECK_LICENCES)
+	@if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code $(ADVISORIES) HEAD >/dev/null 2>&1; \
+	then $(DENY)/bin/cargo-deny --log-level error check advisories; \
+	else echo "advisories not checked: $(ADVISORIES) cannot be reached"; fi
 
 bench:
 	$(CARGO) bench

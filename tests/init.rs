@@ -68,6 +68,14 @@ fn the_repository_stack_is_found_with_its_two_known_faults() {
     let compose = fs::read_to_string(folder.path().join("compose.memorybank.yaml")).unwrap();
     assert!(compose.contains("\"./api:/banks/api:ro\""), "{compose}");
     assert!(compose.contains("--claim=api=/banks/api"), "{compose}");
+    // Root without it cannot read a file of another user that only its owner may read.
+    assert!(compose.contains("cap_drop: [ALL]\n    cap_add: [DAC_READ_SEARCH]"), "{compose}");
+    assert!(said.contains("docker build -t memorybank ."), "{said}");
+    assert!(said.contains("note: files: none declared"), "{said}");
+    assert!(said.contains("note: workload: left out"), "{said}");
+    assert!(!resources.contains("workload"), "{resources}");
+    assert!(said.contains("or without Docker: memorybank local --config memorybank --data ../"), "{said}");
+    assert!(said.contains(".memorybank --claim api=api\n"), "{said}");
     lints_clean(folder.path());
 }
 
@@ -84,7 +92,10 @@ fn named_volumes_environment_and_a_mounted_history_are_found() {
     assert!(resources.contains("sqlite: {volume: om, path: \"om.db\"}"), "{resources}");
     assert!(resources.contains("history: {volume: openmemory-db, path: \".mem0/history.db\"}"), "{resources}");
     assert!(resources.contains("http://vectors:7333"), "{resources}");
-    assert!(!said.contains("not found"), "{said}");
+    for part in ["database", "history", "vector"] {
+        assert!(!said.contains(&format!("note: {part}")), "{said}");
+    }
+    assert!(said.contains("without Docker it needs a folder for each volume"), "{said}");
     lints_clean(folder.path());
 }
 
@@ -98,6 +109,68 @@ fn a_folder_with_the_files_of_a_bank_is_enough() {
     assert!(resources.contains("folder: {path: \"..\"}"), "{resources}");
     assert!(!folder.path().join("compose.memorybank.yaml").exists());
     lints_clean(folder.path());
+    // Within the bank's own volume every leak scan would read the guardian's records.
+    let said = String::from_utf8(output.stdout).unwrap();
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
+    assert!(said.contains(&format!("--data ../{name}.memorybank\n")), "{said}");
+    let from_above = memorybank(folder.path().parent().unwrap(), &["init", "--force", name]);
+    let said = String::from_utf8(from_above.stdout).unwrap();
+    assert!(said.contains(&format!("--config {name}/memorybank --data {name}/../{name}.memorybank\n")), "{said}");
+}
+
+#[test]
+fn the_next_step_names_the_compose_file_that_a_folder_has() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("docker-compose.yml"), REPOSITORY).unwrap();
+    let output = memorybank(folder.path().parent().unwrap(), &["init", folder.path().to_str().unwrap()]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let here = folder.path().display();
+    let next =
+        format!("docker compose -f {here}/docker-compose.yml -f {here}/compose.memorybank.yaml up -d memorybank");
+    assert!(said.contains(&next), "{said}");
+}
+
+/// A stack that is configured by the project's `.env`.
+const CONFIGURED: &str = "services:\n  openmemory-mcp:\n    image: mem0/openmemory-mcp\n    environment:\n      \
+     - DATABASE_URL=${DATABASE_URL}\n      - QDRANT_HOST=${QHOST}\n      - MEM0_DIR=${HISTORY:-/data/mem0}\n    \
+     volumes: [\"${DATA}:/data\", \".:/stack\"]\n";
+
+#[test]
+fn what_the_environment_of_the_project_sets_is_used() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("compose.yaml"), CONFIGURED).unwrap();
+    fs::create_dir(folder.path().join("stack")).unwrap();
+    fs::write(
+        folder.path().join(".env"),
+        "DATA=.\nDATABASE_URL='sqlite:////data/om.db' # here\nexport QHOST=\"vectors\"\n",
+    )
+    .unwrap();
+    let output = memorybank(folder.path(), &["init"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let resources = fs::read_to_string(folder.path().join("memorybank/memorybank.yaml")).unwrap();
+    assert!(resources.contains("path: \"om.db\"}"), "{resources}");
+    assert!(resources.contains("path: \"mem0/history.db\"}"), "{resources}");
+    assert!(resources.contains("http://vectors:6333"), "{resources}");
+    assert!(resources.contains("workload:\n    compose: {volume: "), "{resources}");
+    assert!(resources.contains("path: \"compose.yaml\"}"), "{resources}");
+    assert!(!said.contains("left out"), "{said}");
+    lints_clean(folder.path());
+}
+
+#[test]
+fn what_depends_on_an_unknown_value_is_left_out_and_named() {
+    let (folder, said) = init(CONFIGURED);
+    let resources = fs::read_to_string(folder.path().join("memorybank/memorybank.yaml")).unwrap();
+    assert!(!resources.contains("postgres") && !resources.contains("${"), "{resources}");
+    for note in [
+        "note: database: left out: DATABASE_URL is ${DATABASE_URL},",
+        "note: history: left out: a part of the volume that service openmemory-mcp mounts is ${DATA},",
+        "note: vectorStore: left out: QDRANT_HOST is ${QHOST},",
+    ] {
+        assert!(said.contains(note), "{note} is not in {said}");
+    }
+    let (_, said) = init(&CONFIGURED.replace("${DATABASE_URL}", "mysql://u:hunter2@db/om"));
+    assert!(said.contains("neither of SQLite nor of PostgreSQL") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]
