@@ -344,6 +344,7 @@ fn a_folder_that_cannot_be_written_is_told() {
         std::fs::write(&file, "not a folder").unwrap();
         let error = Store::open(&Location::Sqlite(file.clone())).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+        assert_eq!(error.reason(), "NotAFolder", "{error}");
         std::fs::create_dir(folder.path().join("memorybank.db")).unwrap();
         let error = Store::open(&Location::Sqlite(folder.path().to_owned())).await.map(drop).unwrap_err();
         assert_eq!(error.reason(), "Damaged", "{error}");

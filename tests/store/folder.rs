@@ -60,6 +60,24 @@ fn one_process_has_a_data_folder() {
     DataLock::acquire(&data).unwrap();
 }
 
+#[tokio::test]
+async fn a_data_folder_that_is_a_file_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let location = Location::Sqlite(path.clone());
+        for error in [
+            DataLock::acquire(&path).map(drop).unwrap_err(),
+            Store::open(&location).await.map(drop).unwrap_err(),
+            Store::open_read_only(&location).await.map(drop).unwrap_err(),
+        ] {
+            assert_eq!((error.reason(), error.is_transient()), ("NotAFolder", false), "{error}");
+            assert!(error.to_string().contains("name another data folder"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_password_is_never_shown() {
     let url = "postgres://alice:s3cr3t@127.0.0.1:1/db";

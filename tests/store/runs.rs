@@ -5,11 +5,12 @@ use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
 use memorybank::store::{AuditEntry, Begin, Finish, Location, Store};
 
 use crate::reports::{at, check, damage, finding, record, report};
-use crate::{audit, audit_task, check_task, entry, facts, integrity, on_both};
+use crate::{audit, audit_task, begin, check_task, entry, facts, integrity, on_both};
 
 on_both!(
     a_run_goes_from_pending_to_its_report,
     a_run_that_ended_without_a_report_takes_a_late_one,
+    a_run_is_told_by_its_decisive_task,
     a_bank_is_known_by_its_runs_or_its_measurements,
     deliveries_at_once_are_kept_once_each,
     a_report_of_thousands_is_kept_whole,
@@ -60,6 +61,26 @@ async fn a_run_goes_from_pending_to_its_report(location: Location) {
     let again = Store::open(&location).await.unwrap();
     assert_eq!(again.finish_run(&done).await.unwrap(), Finish::Duplicate);
     assert_eq!(again.runs("default", "assistant").await.unwrap().len(), 1);
+}
+
+async fn a_run_is_told_by_its_decisive_task(location: Location) {
+    let store = Store::open(&location).await.unwrap();
+    let worse = [Outcome::Succeeded, Outcome::Skipped, Outcome::Unknown, Outcome::Failed];
+    let phases = [Phase::Succeeded, Phase::Unknown, Phase::Unknown, Phase::Failed];
+    for n in 0..4 {
+        let uid = n.to_string();
+        begin(&store, &[&uid]).await;
+        let tasks = worse[..=n].iter().map(|outcome| {
+            let mut task = check_task();
+            task.outcome = *outcome;
+            task.message = format!("it is {}", outcome.name());
+            task
+        });
+        store.finish_run(&report(&uid, at(1), tasks.collect())).await.unwrap();
+        let kept = store.run("default", &format!("run-{uid}")).await.unwrap().unwrap();
+        let message = if n == 0 { String::new() } else { format!("it is {}", worse[n].name()) };
+        assert_eq!((kept.phase, kept.message), (phases[n], message));
+    }
 }
 
 async fn a_bank_is_known_by_its_runs_or_its_measurements(location: Location) {
