@@ -88,12 +88,12 @@ async fn a_bank_is_known_by_its_runs_or_its_measurements(location: Location) {
     assert!(store.known_banks("default").await.unwrap().is_empty());
     for uid in ["1", "2"] {
         let mut run = record(uid, at(0));
-        run.bank = "planned".to_owned();
+        "planned".clone_into(&mut run.bank);
         store.begin_run(&run).await.unwrap();
     }
     let mut elsewhere = record("3", at(0));
-    elsewhere.namespace = "other".to_owned();
-    elsewhere.bank = "elsewhere".to_owned();
+    "other".clone_into(&mut elsewhere.namespace);
+    "elsewhere".clone_into(&mut elsewhere.bank);
     store.begin_run(&elsewhere).await.unwrap();
     store.finish_run(&integrity("4", 1, Verdict::Passed, &[])).await.unwrap();
     let known: Vec<String> = store.known_banks("default").await.unwrap().into_iter().collect();
