@@ -404,7 +404,11 @@ fn two_replicas_merge_reports_of_one_bank_without_a_double() {
         let replicas: Vec<Store> = replicas.into_iter().map(Result::unwrap).collect();
         let deliveries = (0..30).map(|n| {
             let (store, report) = (replicas[n % 3].clone(), numbered(u64::try_from(n / 2).unwrap()));
-            tokio::spawn(async move { store.finish_run(&report).await.unwrap() })
+            tokio::spawn(async move {
+                store.begin_run(&record(&report.uid, report.started)).await.unwrap();
+                store.mark_started(&report.uid, report.started).await.unwrap();
+                store.finish_run(&report).await.unwrap()
+            })
         });
         let mut stored = 0;
         for delivery in deliveries.collect::<Vec<_>>() {
