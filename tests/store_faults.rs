@@ -344,6 +344,7 @@ fn a_folder_that_cannot_be_written_is_told() {
         std::fs::write(&file, "not a folder").unwrap();
         let error = Store::open(&Location::Sqlite(file.clone())).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+        assert_eq!(error.reason(), "NotAFolder", "{error}");
         std::fs::create_dir(folder.path().join("memorybank.db")).unwrap();
         let error = Store::open(&Location::Sqlite(folder.path().to_owned())).await.map(drop).unwrap_err();
         assert_eq!(error.reason(), "Damaged", "{error}");
@@ -403,7 +404,11 @@ fn two_replicas_merge_reports_of_one_bank_without_a_double() {
         let replicas: Vec<Store> = replicas.into_iter().map(Result::unwrap).collect();
         let deliveries = (0..30).map(|n| {
             let (store, report) = (replicas[n % 3].clone(), numbered(u64::try_from(n / 2).unwrap()));
-            tokio::spawn(async move { store.finish_run(&report).await.unwrap() })
+            tokio::spawn(async move {
+                store.begin_run(&record(&report.uid, report.started)).await.unwrap();
+                store.mark_started(&report.uid, report.started).await.unwrap();
+                store.finish_run(&report).await.unwrap()
+            })
         });
         let mut stored = 0;
         for delivery in deliveries.collect::<Vec<_>>() {

@@ -7,7 +7,7 @@ use memorybank::store::{Location, Object, Store};
 use serde_json::json;
 
 use crate::reports::{at, raw, report};
-use crate::{check_task, on_both};
+use crate::{begin, check_task, on_both};
 
 on_both!(
     objects_tell_whether_they_changed,
@@ -87,6 +87,7 @@ async fn outputs_are_the_newest_that_were_put(location: Location) {
     let store = Store::open(&location).await.unwrap();
     let old = store.put_blob(b"old".to_vec()).await.unwrap();
     let new = store.put_blob(b"new".to_vec()).await.unwrap();
+    begin(&store, &["1", "2"]).await;
     store.finish_run(&with_output("2", 2, "manifest/uploads", new)).await.unwrap();
     store.finish_run(&with_output("1", 1, "manifest/uploads", old)).await.unwrap();
     store.finish_run(&with_output("3", 3, "manifest/uploads", Digest::of(b"never put"))).await.unwrap();

@@ -1,7 +1,9 @@
 //! The data folder: who may use it, read it, and see the password.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Mutex;
 
 use memorybank::domain::Verdict;
 use memorybank::store::{DataLock, Location, Store, StoreError};
@@ -58,6 +60,55 @@ fn one_process_has_a_data_folder() {
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     drop(lock);
     DataLock::acquire(&data).unwrap();
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_a_file_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let location = Location::Sqlite(path.clone());
+        for error in [
+            DataLock::acquire(&path).map(drop).unwrap_err(),
+            Store::open(&location).await.map(drop).unwrap_err(),
+            Store::open_read_only(&location).await.map(drop).unwrap_err(),
+        ] {
+            assert_eq!((error.reason(), error.is_transient()), ("NotAFolder", false), "{error}");
+            assert!(error.to_string().contains("name another data folder"), "{error}");
+        }
+    }
+}
+
+static PRINTED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Printed;
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        PRINTED.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_statement_is_printed_at_any_level() {
+    // For the whole process: SQLite's statements run, and would be told, on threads of their own.
+    let all = tracing_subscriber::fmt().with_env_filter("off,sqlx::query=trace,said=trace").with_writer(|| Printed);
+    all.init();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&Location::Sqlite(folder.path().to_owned())).await.unwrap();
+    store.finish_run(&audit("1", 1, Verdict::Failed, &["x"])).await.unwrap();
+    if let Some(server) = crate::postgres_server::Postgres::shared() {
+        let store = Store::open(&Location::Postgres(server.database())).await.unwrap();
+        store.finish_run(&audit("1", 1, Verdict::Failed, &["x"])).await.unwrap();
+    }
+    tracing::info!(target: "said", "the end");
+    let printed = String::from_utf8(PRINTED.lock().unwrap().clone()).unwrap();
+    assert!(printed.contains("the end") && printed.lines().count() == 1, "{printed}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod upkeep;
 
 use memorybank::domain::{BankFacts, RunReport, TaskKind, TaskReport, Verdict};
 use memorybank::store::{AuditEntry, Store};
-use reports::{at, check, damage, finding, report, task};
+use reports::{at, check, damage, finding, record, report, task};
 use serde_json::json;
 
 /// Each test runs on SQLite and on PostgreSQL.
@@ -40,6 +40,13 @@ use on_both;
 
 async fn facts(store: &Store) -> BankFacts {
     store.facts("default", "assistant").await.unwrap()
+}
+
+/// Makes runs begin, in this order.
+async fn begin(store: &Store, uids: &[&str]) {
+    for uid in uids {
+        store.begin_run(&record(uid, at(0))).await.unwrap();
+    }
 }
 
 fn audit_task() -> TaskReport {

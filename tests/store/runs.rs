@@ -5,11 +5,12 @@ use memorybank::domain::{BankFacts, Outcome, Reason, RunReport, Verdict};
 use memorybank::store::{AuditEntry, Begin, Finish, Location, Store};
 
 use crate::reports::{at, check, damage, finding, record, report};
-use crate::{audit, audit_task, check_task, entry, facts, integrity, on_both};
+use crate::{audit, audit_task, begin, check_task, entry, facts, integrity, on_both};
 
 on_both!(
     a_run_goes_from_pending_to_its_report,
     a_run_that_ended_without_a_report_takes_a_late_one,
+    a_run_is_told_by_its_decisive_task,
     a_bank_is_known_by_its_runs_or_its_measurements,
     deliveries_at_once_are_kept_once_each,
     a_report_of_thousands_is_kept_whole,
@@ -62,17 +63,37 @@ async fn a_run_goes_from_pending_to_its_report(location: Location) {
     assert_eq!(again.runs("default", "assistant").await.unwrap().len(), 1);
 }
 
+async fn a_run_is_told_by_its_decisive_task(location: Location) {
+    let store = Store::open(&location).await.unwrap();
+    let worse = [Outcome::Succeeded, Outcome::Skipped, Outcome::Unknown, Outcome::Failed];
+    let phases = [Phase::Succeeded, Phase::Unknown, Phase::Unknown, Phase::Failed];
+    for n in 0..4 {
+        let uid = n.to_string();
+        begin(&store, &[&uid]).await;
+        let tasks = worse[..=n].iter().map(|outcome| {
+            let mut task = check_task();
+            task.outcome = *outcome;
+            task.message = format!("it is {}", outcome.name());
+            task
+        });
+        store.finish_run(&report(&uid, at(1), tasks.collect())).await.unwrap();
+        let kept = store.run("default", &format!("run-{uid}")).await.unwrap().unwrap();
+        let message = if n == 0 { String::new() } else { format!("it is {}", worse[n].name()) };
+        assert_eq!((kept.phase, kept.message), (phases[n], message));
+    }
+}
+
 async fn a_bank_is_known_by_its_runs_or_its_measurements(location: Location) {
     let store = Store::open(&location).await.unwrap();
     assert!(store.known_banks("default").await.unwrap().is_empty());
     for uid in ["1", "2"] {
         let mut run = record(uid, at(0));
-        run.bank = "planned".to_owned();
+        "planned".clone_into(&mut run.bank);
         store.begin_run(&run).await.unwrap();
     }
     let mut elsewhere = record("3", at(0));
-    elsewhere.namespace = "other".to_owned();
-    elsewhere.bank = "elsewhere".to_owned();
+    "other".clone_into(&mut elsewhere.namespace);
+    "elsewhere".clone_into(&mut elsewhere.bank);
     store.begin_run(&elsewhere).await.unwrap();
     store.finish_run(&integrity("4", 1, Verdict::Passed, &[])).await.unwrap();
     let known: Vec<String> = store.known_banks("default").await.unwrap().into_iter().collect();

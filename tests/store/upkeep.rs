@@ -1,14 +1,18 @@
 //! Retention and schema versions.
 
 use jiff::SignedDuration;
+use memorybank::domain::Phase;
 use memorybank::domain::{CorruptionType, Output, Sample, Verdict};
-use memorybank::store::{Finish, Limits, Location, Removed, Store, StoreError};
+use memorybank::store::{Begin, Finish, Limits, Location, Removed, Store, StoreError};
+use serde_json::json;
 
 use crate::reports::{at, raw, record};
 use crate::{audit, facts, integrity, on_both};
 
 on_both!(
     retention_keeps_what_is_open_newest_or_referred_to,
+    a_run_by_hand_outlives_every_limit_of_time,
+    a_schema_without_an_order_of_runs_gives_way_to_new_reports,
     an_older_schema_is_brought_up_to_date_with_its_rows,
     a_newer_schema_is_refused
 );
@@ -59,6 +63,46 @@ async fn retention_keeps_what_is_open_newest_or_referred_to(location: Location) 
     }
     let few = Limits { reports_per_kind: 2, ..limits };
     assert_eq!(store.apply_retention(at(20), &few).await.unwrap().reports, 4, "the newest two stay");
+}
+
+async fn a_run_by_hand_outlives_every_limit_of_time(location: Location) {
+    let store = Store::open(&location).await.unwrap();
+    for (n, owner) in [json!("Hand"), json!("Hand"), json!({ "policy": "\"owner\":\"Hand\"" })].into_iter().enumerate()
+    {
+        let mut run = record(&n.to_string(), at(0));
+        run.owner = json!({ "owner": owner, "slot": null });
+        store.begin_run(&run).await.unwrap();
+        store.set_phase(&run.uid, Phase::Succeeded, "", "", at(1)).await.unwrap();
+    }
+    let much_later = at(1) + SignedDuration::from_hours(24 * 3_000);
+    assert_eq!(store.apply_retention(much_later, &Limits::default()).await.unwrap().runs, 1, "the policy's");
+    assert!(matches!(store.begin_run(&record("0", at(9))).await.unwrap(), Begin::Exists(_)), "not executed again");
+    let one = Limits { runs_by_hand: 1, ..Limits::default() };
+    assert_eq!(store.apply_retention(much_later, &one).await.unwrap().runs, 1);
+    let left: Vec<String> = store.runs("default", "assistant").await.unwrap().into_iter().map(|run| run.uid).collect();
+    assert_eq!(left, ["1"], "the newest stays");
+}
+
+const SECOND_SCHEMA: &str = include_str!("../../migrations/0002_operation.sql");
+const SECOND_SCHEMA_POSTGRES: &str = include_str!("../../migrations/0002_operation.postgres.sql");
+
+async fn a_schema_without_an_order_of_runs_gives_way_to_new_reports(location: Location) {
+    make_first_schema(&location).await;
+    raw(&location, SECOND_SCHEMA).await;
+    if matches!(location, Location::Postgres(_)) {
+        raw(&location, SECOND_SCHEMA_POSTGRES).await;
+    }
+    let rows = "INSERT INTO schema_version VALUES (2, 0); \
+                INSERT INTO runs (uid, namespace, bank, name, owner, spec, phase, reason, message, created) \
+                VALUES ('1', 'default', 'assistant', 'run-1', '{}', '{}', 'Running', '', '', 0); \
+                INSERT INTO judged VALUES ('default', 'assistant', 'sqlite-schema', 'database', 9000000000000000); \
+                INSERT INTO measurements VALUES ('default', 'assistant', 'IntegrityCheck', 'Quick', 'Database', \
+                'Unknown', '', 9000000000000000, 'run-0');";
+    raw(&location, rows).await;
+    let store = Store::open(&location).await.unwrap();
+    store.finish_run(&integrity("1", 1, Verdict::Failed, &["apps"])).await.unwrap();
+    let known = facts(&store).await;
+    assert_eq!((known.corruption.open, known.measurements[0].run.as_str()), (1, "run-1"));
 }
 
 const FIRST_SCHEMA: &str = include_str!("../../migrations/0001_records.sql");
