@@ -27,7 +27,7 @@ impl Sample {
     }
 
     /// The exit code and what was printed.
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
+    fn run(arguments: &[&str]) -> (i32, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_memorybank")).args(arguments).output().unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         (output.status.code().unwrap(), text.concat())
@@ -37,19 +37,19 @@ impl Sample {
         let out = self.path("sample");
         let mut arguments = vec!["sample", "--out", &out, "--damage", damage];
         arguments.extend(self.recipe.iter().map(String::as_str));
-        let (code, text) = self.run(&arguments);
+        let (code, text) = Self::run(&arguments);
         assert_eq!(code, 0, "{text}");
     }
 
     fn local(&self, data: &str) -> (i32, String) {
         let (config, data) = (self.path("sample/config"), self.path(data));
-        self.run(&["local", "--config", &config, "--data", &data, "--once", "--now"])
+        Self::run(&["local", "--config", &config, "--data", &data, "--once", "--now"])
     }
 
     /// Holds what is open against what was planted.
     fn judge(&self, data: &str) -> (i32, Value) {
         let (bank, data) = (self.path("sample"), self.path(data));
-        let (code, text) = self.run(&["eval", "sample", "--bank", &bank, "--data", &data, "-o", "json"]);
+        let (code, text) = Self::run(&["eval", "sample", "--bank", &bank, "--data", &data, "-o", "json"]);
         (code, serde_json::from_str(&text).unwrap())
     }
 
