@@ -1,6 +1,7 @@
 //! The floors of docs/architecture.md hold: a module imports only from floors below its own, and the
 //! pure floors use no crate that has effects.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};

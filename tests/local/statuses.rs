@@ -137,3 +137,27 @@ fn the_same_documents_give_the_same_work_order() {
     assert_eq!(first.len(), 3, "{first:?}");
     assert_eq!(first, orders());
 }
+
+#[test]
+fn banks_wait_in_line_for_a_free_place() {
+    const BANKS: usize = 12;
+    let bed = Bed::new(30);
+    fs::remove_file(bed.path("config/memorybank.yaml")).unwrap();
+    for number in 0..BANKS {
+        bed.config(
+            &format!("{number}.yaml"),
+            &crate::SECOND.replace("second", &format!("bank-{number}")).replace("quick", &format!("quick-{number}")),
+        );
+    }
+    bed.once_ends(&["--parallel", "1"], 0);
+    let runs = bed.query("SELECT bank FROM runs WHERE phase = 'Succeeded' ORDER BY bank");
+    assert_eq!(runs.len(), BANKS, "{runs:?}");
+    // One at a time: each began after the one before had ended.
+    let overlapping = bed.query(
+        "SELECT a.name FROM runs a JOIN runs b ON a.name < b.name AND a.started < b.finished AND b.started < a.finished",
+    );
+    assert_eq!(overlapping, Vec::<Vec<String>>::new());
+    for bank in bed.objects("mbank") {
+        assert_eq!(condition(&bank, "Intact").0, "True", "{bank:#}");
+    }
+}
