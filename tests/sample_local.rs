@@ -121,7 +121,7 @@ fn each_damage_alone_is_found_and_nothing_else() {
     let sample = Sample::new(24, "current", 200);
     sample.learn();
     let learned = sample.folder.path().join("data");
-    let (_, list) = sample.run(&["sample", "--list"]);
+    let (_, list) = Sample::run(&["sample", "--list"]);
     let names: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names.len(), 29, "{names:?}");
     for name in names {

@@ -1,5 +1,6 @@
 //! The checks of a SQLite bank, on real databases: a healthy one has nothing to tell, and each single
 //! damage is told as what it is.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // Small numbers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
 
 mod common;

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use futures::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Row};
 
 use super::LeakScan;
 use super::collector::{Collector, Place};
@@ -72,7 +72,11 @@ async fn scan(
 ) -> Result<LeakScan, Cancelled> {
     let mut collector = Collector::new(scanner, component);
     let mut tally = Tally::default();
-    let options = SqliteConnectOptions::new().filename(copy).create_if_missing(false).row_buffer_size(AHEAD);
+    let options = SqliteConnectOptions::new()
+        .filename(copy)
+        .create_if_missing(false)
+        .row_buffer_size(AHEAD)
+        .disable_statement_logging();
     match SqliteConnection::connect_with(&options).await {
         Ok(mut connection) => {
             if let Err(error) = all(&mut connection, tables, &mut collector, &mut tally, meter).await {
