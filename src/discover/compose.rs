@@ -208,7 +208,7 @@ fn resolve(text: &str, values: &Values, depth: u8) -> String {
             (Some(value), _) if !value.is_empty() => resolved.push_str(value),
             (_, Some(default)) if depth < MAX_DEPTH => resolved.push_str(&resolve(default, values, depth + 1)),
             (Some(_), None) => {}
-            _ => resolved.push_str(&format!("${{{name}}}")),
+            _ => resolved.extend(["${", name, "}"]),
         }
         rest = after;
     }
