@@ -128,7 +128,8 @@ impl Manifest {
             total += u128::from(size);
             let reached = self.cursor.as_ref().filter(|cursor| cursor.path == entry.path);
             covered += u128::from(match reached {
-                _ if entry.compared => size,
+                // Open damage was compared: that is how it was found.
+                _ if entry.compared || entry.open.is_some() => size,
                 Some(cursor) => cursor.leaf.saturating_mul(LEAF).min(size),
                 None => 0,
             });
