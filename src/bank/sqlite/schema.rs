@@ -98,3 +98,54 @@ fn full_text(table: String, sql: &str) -> Option<FullText> {
     };
     Some(FullText { table, check })
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Connection, Executor};
+
+    use super::super::query::Stop;
+    use super::*;
+
+    /// Statements as people and tools write them: SQLite's own writing of each is what is compared.
+    const ODD: &str = r#"
+        create table if not exists main . /* users */ "users" (id char(32) primary key, "Key" text unique, unique (id, "Key"));
+        Create Table [two words] (a, b, c generated always as (a + b), unique (a, b), check (a > 0));
+        CREATE TABLE 'it''s' (x); CREATE TABLE "qu""ote" (x unique); CREATE TABLE `tick` (x);
+        CREATE TABLE größe$1 (x); CREATE TABLE _a (x int unique) STRICT;
+        CREATE TABLE copied AS SELECT * FROM users;
+        CREATE TABLE keyed (k TEXT PRIMARY KEY, v UNIQUE) WITHOUT ROWID;
+        CREATE TABLE counted (n INTEGER PRIMARY KEY AUTOINCREMENT);
+        create unique index IF NOT EXISTS main."an index" ON USERS (lower("Key"));
+        CREATE INDEX i ON [TWO WORDS] (a) WHERE b IS NOT NULL;
+        create view main.seen as select * from users;
+        CREATE VIEW "Seen too" (z) AS SELECT 1;
+        create trigger main.'on users' after insert on USERS begin select 1; end;
+        CREATE TRIGGER instead INSTEAD OF DELETE ON SEEN BEGIN SELECT 1; END;
+        CREATE VIRTUAL TABLE IF NOT EXISTS main.[full text] USING fts5(content, tokenize = 'porter');
+        CREATE VIRTUAL TABLE "Boxes" USING rtree(id, x0, x1);
+        ALTER TABLE users RENAME TO "Renamed users"; ALTER TABLE tick RENAME TO memories;
+        ALTER TABLE [full text] RENAME TO search; ALTER TABLE "qu""ote" RENAME x TO y;
+        ALTER TABLE memories ADD COLUMN Content Varchar; ALTER TABLE memories ADD COLUMN tags JSON DEFAULT '[]';
+        CREATE INDEX ix_tags ON Memories (tags);
+        ANALYZE; VACUUM;
+    "#;
+
+    #[tokio::test]
+    async fn whatever_sqlite_wrote_is_sound() {
+        for encoding in ["'UTF-8'", "'UTF-16le'"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("odd.db");
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+            let mut connection = options.pragma("encoding", encoding).connect().await.unwrap();
+            connection.execute(sqlx::raw_sql(ODD)).await.unwrap();
+            connection.close().await.unwrap();
+            let stop = Stop::default();
+            let mut reader = Reader::open(&path, 1 << 20, &stop).await.unwrap();
+            let schema = Schema::read(&mut reader, SchemaKind::OpenMemory).await.unwrap();
+            assert!(schema.count > 30, "{}", schema.count);
+            assert_eq!(schema.damage("database"), None, "{encoding}");
+            reader.close().await;
+        }
+    }
+}
