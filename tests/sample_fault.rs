@@ -73,6 +73,7 @@ async fn the_same_seed_makes_the_same_cases() {
         for _ in 0..12 {
             let case = cases.next().await.unwrap().unwrap();
             list.push((case.fault.name, case.differs, std::fs::read(case.set.database()).unwrap()));
+            case.close().await;
         }
         made.push(list);
     }
