@@ -7,10 +7,12 @@
 pub mod bank;
 pub mod board;
 pub mod cli;
+pub mod delivery;
 pub mod discover;
 pub mod domain;
 pub mod engine;
 pub mod local;
+pub mod operator;
 pub mod plan;
 pub mod resources;
 pub mod runner;

@@ -2,6 +2,7 @@
 //!
 //! Metrics are rendered from here at each scrape, so a series cannot outlive its object.
 
+mod operator;
 mod readiness;
 mod runs;
 mod store;
@@ -12,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::domain::{CorruptionType, FindingState, Severity};
 use crate::resources::MemoryBankStatus;
 
+pub use operator::OperatorNumbers;
 pub use readiness::Readiness;
 pub use runs::RunNumbers;
 pub use store::StoreNumbers;
@@ -44,6 +46,8 @@ pub struct Board {
     pub runs: RunNumbers,
     /// Numbers of the store.
     pub store: StoreNumbers,
+    /// Numbers of the operator.
+    pub operator: OperatorNumbers,
 }
 
 impl Board {
@@ -54,12 +58,18 @@ impl Board {
             readiness: Readiness::default(),
             runs: RunNumbers::new()?,
             store: StoreNumbers::new()?,
+            operator: OperatorNumbers::new()?,
         })
     }
 
     /// Puts what is known of a bank.
     pub fn put(&self, name: BankName, state: BankState) {
         self.banks.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(state));
+    }
+
+    /// Takes a bank off.
+    pub fn remove(&self, name: &BankName) {
+        self.banks.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Keeps only the banks of which `keep` says so.
