@@ -2,6 +2,7 @@
 //!
 //! Metrics are rendered from here at each scrape, so a series cannot outlive its object.
 
+mod ingest;
 mod readiness;
 mod runs;
 mod store;
@@ -12,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::domain::{CorruptionType, FindingState, Severity};
 use crate::resources::MemoryBankStatus;
 
+pub use ingest::{IngestNumbers, ReportResult};
 pub use readiness::Readiness;
 pub use runs::RunNumbers;
 pub use store::StoreNumbers;
@@ -44,6 +46,8 @@ pub struct Board {
     pub runs: RunNumbers,
     /// Numbers of the store.
     pub store: StoreNumbers,
+    /// Numbers of the reports that Jobs send.
+    pub ingest: IngestNumbers,
 }
 
 impl Board {
@@ -54,6 +58,7 @@ impl Board {
             readiness: Readiness::default(),
             runs: RunNumbers::new()?,
             store: StoreNumbers::new()?,
+            ingest: IngestNumbers::new()?,
         })
     }
 

@@ -1,0 +1,3 @@
+//! The front end on Kubernetes.
+
+pub mod gate;
