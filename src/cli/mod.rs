@@ -90,7 +90,11 @@ impl Cli {
     pub async fn execute(self) -> ExitCode {
         let Self { global, command } = self;
         // A command that ends by itself says what it found; its log is for trouble only.
-        let quiet = !matches!(&command, Command::Local(args) if !args.once());
+        let quiet = match &command {
+            Command::Local(args) => args.once(),
+            Command::Run(args) => !args.in_job(),
+            _ => true,
+        };
         logging::start(global.verbose, quiet);
         let result = match command {
             Command::Local(args) => local::run(args, &global).await,
