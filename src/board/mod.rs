@@ -2,6 +2,7 @@
 //!
 //! Metrics are rendered from here at each scrape, so a series cannot outlive its object.
 
+mod ingest;
 mod operator;
 mod readiness;
 mod runs;
@@ -13,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::domain::{CorruptionType, FindingState, Severity};
 use crate::resources::MemoryBankStatus;
 
+pub use ingest::{IngestNumbers, ReportResult};
 pub use operator::OperatorNumbers;
 pub use readiness::Readiness;
 pub use runs::RunNumbers;
@@ -48,6 +50,8 @@ pub struct Board {
     pub store: StoreNumbers,
     /// Numbers of the operator.
     pub operator: OperatorNumbers,
+    /// Numbers of the reports that Jobs send.
+    pub ingest: IngestNumbers,
 }
 
 impl Board {
@@ -59,6 +63,7 @@ impl Board {
             runs: RunNumbers::new()?,
             store: StoreNumbers::new()?,
             operator: OperatorNumbers::new()?,
+            ingest: IngestNumbers::new()?,
         })
     }
 

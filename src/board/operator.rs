@@ -37,7 +37,10 @@ impl OperatorNumbers {
                 &["verb", "code"],
             )?,
             retries: IntCounterVec::new(
-                Opts::new(named("api_retries_total"), "Reconciles tried again as the API server did not take a request"),
+                Opts::new(
+                    named("api_retries_total"),
+                    "Reconciles tried again as the API server did not take a request",
+                ),
                 &["controller"],
             )?,
             depth: IntGaugeVec::new(

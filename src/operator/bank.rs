@@ -79,7 +79,8 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
             write_status(cx, &bank, &status).await?;
             for run in seen.runs.iter_mut().filter(|run| run.view.phase.waiting()) {
                 free(cx, &run.entry.id.key);
-                hold(cx, run, HeldReason::Refused, "the bank's spec cannot be used: see its condition Ready", now).await?;
+                hold(cx, run, HeldReason::Refused, "the bank's spec cannot be used: see its condition Ready", now)
+                    .await?;
             }
         }
     }
@@ -88,10 +89,10 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
 
 /// A bank's spec, or why it cannot be used here.
 fn usable<'a>(cx: &Context, bank: &'a Bank) -> Result<&'a ValidBank, Refusal> {
-    let valid = bank.valid.as_ref().map_err(|wrong| Refusal {
-        reason: ConditionReason::InvalidSpec,
-        message: wrong.clone(),
-    })?;
+    let valid = bank
+        .valid
+        .as_ref()
+        .map_err(|wrong| Refusal { reason: ConditionReason::InvalidSpec, message: wrong.clone() })?;
     for volume in &valid.volumes {
         if let VolumeSource::Folder { path, .. } = &volume.source
             && !host_path_allowed(path, &cx.host_paths)
@@ -379,7 +380,14 @@ async fn show_asked(
             Ok(valid) => {
                 let newest = newest(cx, key, seen, &RunOwner::Check(check.id.key.name.clone())).await?;
                 let ask = CheckAsk { check: valid, status: check.status.as_ref() };
-                let plan = plan_check(&ask, bank, &runs, newest.as_deref().and_then(measured).as_ref(), &facts.corruption, now);
+                let plan = plan_check(
+                    &ask,
+                    bank,
+                    &runs,
+                    newest.as_deref().and_then(measured).as_ref(),
+                    &facts.corruption,
+                    now,
+                );
                 looks.push(plan.next);
                 (plan.status, plan.events)
             }

@@ -65,7 +65,12 @@ impl Context {
     }
 
     /// The report of a run by its digest, kept as the newest of its owner.
-    pub async fn report(&self, bank: &Key, owner: &RunOwner, digest: Digest) -> Result<Option<Arc<Newest>>, StoreError> {
+    pub async fn report(
+        &self,
+        bank: &Key,
+        owner: &RunOwner,
+        digest: Digest,
+    ) -> Result<Option<Arc<Newest>>, StoreError> {
         let known = self.known(bank, |known| known.newest.get(owner).cloned());
         if let Some(known) = known.filter(|known| known.digest == digest) {
             return Ok(Some(known));

@@ -96,7 +96,8 @@ fn entry<K: Resource, V, S>(
         Ok(mut object) => {
             let (status, bank) = take(&mut object);
             let id = Identity::of(object.meta());
-            let valid = parse(&object, Origin { namespace: &id.key.namespace, file: None }).map_err(|wrong| told(&wrong));
+            let valid =
+                parse(&object, Origin { namespace: &id.key.namespace, file: None }).map_err(|wrong| told(&wrong));
             Entry { valid, status, bank, annotations: object.meta().annotations.clone().unwrap_or_default(), id }
         }
         Err(broken) => Entry {

@@ -1,6 +1,7 @@
 //! The Job of a run. Pure: plain data in, a Job out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyOnPodConditionsPattern,
@@ -15,6 +16,7 @@ use serde_json::json;
 use super::labels;
 use super::needs;
 use super::standing::CONTAINER;
+use crate::delivery::{AUDIENCE, GRACE};
 use crate::domain::RunSpec;
 use crate::resources::{EnvVar, ExtraVolume, JobTemplate, Resources, ValidBank, VolumeSource};
 
@@ -22,16 +24,14 @@ use crate::resources::{EnvVar, ExtraVolume, JobTemplate, Resources, ValidBank, V
 const UID: i64 = 65532;
 /// The most that a RunSpec may be in an annotation.
 const MAX_SPEC: usize = 64 << 10;
-/// How long a pod may go on after its run's deadline, to hand in its report.
-const DELIVERY_SECONDS: i64 = 300;
+/// How long a pod may go on after its run's deadline: to be placed, and to hand in its report.
+const DELIVERY: Duration = GRACE.saturating_add(Duration::from_mins(2));
 /// A Job that ended is kept this long; its run is kept by the policy's limits.
 const TTL_SECONDS: i32 = 3600;
 /// How long a pod gets to end.
 const GRACE_SECONDS: i64 = 30;
 /// How long a token is good for; the kubelet renews it in time.
 const TOKEN_SECONDS: i64 = 3600;
-/// Who the token is for.
-const AUDIENCE: &str = crate::delivery::AUDIENCE;
 /// Exit codes that another pod would end with too: wrong use, and a report that was not taken until the deadline.
 const FINAL_CODES: [i32; 2] = [2, 3];
 
@@ -113,7 +113,9 @@ pub fn job(order: &JobOrder<'_>) -> Result<Job, JobError> {
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
-            active_deadline_seconds: Some(i64::from(order.spec.active_deadline_seconds) + DELIVERY_SECONDS),
+            active_deadline_seconds: Some(
+                i64::from(order.spec.active_deadline_seconds).saturating_add_unsigned(DELIVERY.as_secs()),
+            ),
             backoff_limit: Some(1),
             pod_failure_policy: Some(failure_policy()),
             // Never two pods on one bank.
@@ -303,10 +305,7 @@ fn volumes(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<Stri
             },
             VolumeSource::Folder { path, .. } => core::Volume {
                 name,
-                host_path: Some(core::HostPathVolumeSource {
-                    path: path.clone(),
-                    type_: Some("Directory".to_owned()),
-                }),
+                host_path: Some(core::HostPathVolumeSource { path: path.clone(), type_: Some("Directory".to_owned()) }),
                 ..core::Volume::default()
             },
         });
@@ -322,11 +321,8 @@ fn secrets(bank: &ValidBank) -> Vec<core::VolumeProjection> {
     for secret in &bank.secrets {
         keys.entry(&secret.name).or_default().insert(&secret.key);
     }
-    let item = |name: &str, key: &str| core::KeyToPath {
-        key: key.to_owned(),
-        path: format!("{name}/{key}"),
-        mode: None,
-    };
+    let item =
+        |name: &str, key: &str| core::KeyToPath { key: key.to_owned(), path: format!("{name}/{key}"), mode: None };
     keys.into_iter()
         .map(|(name, keys)| core::VolumeProjection {
             secret: Some(core::SecretProjection {
@@ -363,18 +359,18 @@ fn scratch(template: &JobTemplate) -> core::Volume {
 
 fn extra(volume: &ExtraVolume) -> core::Volume {
     let name = extra_volume(&volume.name);
-    let config_map = volume.config_map.as_ref().map(|map| core::ConfigMapVolumeSource {
-        name: map.name.clone(),
-        ..core::ConfigMapVolumeSource::default()
-    });
+    let config_map = volume
+        .config_map
+        .as_ref()
+        .map(|map| core::ConfigMapVolumeSource { name: map.name.clone(), ..core::ConfigMapVolumeSource::default() });
     let secret = volume.secret.as_ref().map(|secret| core::SecretVolumeSource {
         secret_name: Some(secret.secret_name.clone()),
         ..core::SecretVolumeSource::default()
     });
-    let empty_dir = volume.empty_dir.as_ref().map(|empty| core::EmptyDirVolumeSource {
-        size_limit: empty.size_limit.clone().map(Quantity),
-        medium: None,
-    });
+    let empty_dir = volume
+        .empty_dir
+        .as_ref()
+        .map(|empty| core::EmptyDirVolumeSource { size_limit: empty.size_limit.clone().map(Quantity), medium: None });
     core::Volume { name, config_map, secret, empty_dir, ..core::Volume::default() }
 }
 
@@ -419,8 +415,8 @@ fn resources(given: Option<&Resources>) -> core::ResourceRequirements {
 
 /// The user's affinity, bound to one node where the bank's files need that.
 fn affinity(template: &JobTemplate, node: Option<&str>) -> Result<Option<core::Affinity>, JobError> {
-    let mut affinity: core::Affinity = serde_json::from_value(json!(template.affinity))
-        .map_err(|error| JobError::Affinity(error.to_string()))?;
+    let mut affinity: core::Affinity =
+        serde_json::from_value(json!(template.affinity)).map_err(|error| JobError::Affinity(error.to_string()))?;
     if let Some(node) = node {
         let here = core::NodeSelectorRequirement {
             key: "metadata.name".to_owned(),

@@ -85,11 +85,6 @@ impl<T: Kept> Mirror<T> {
         names.filter_map(|name| objects.known.get(&Key::new(bank.namespace.as_str(), name)).cloned()).collect()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.read().known.len()
-    }
-
     /// Takes an object, unless the same or a newer version is here.
     pub fn put(&self, object: T) -> Option<Change<T>> {
         self.write().put(Arc::new(object))
@@ -194,6 +189,6 @@ mod tests {
         let names = |bank| mirror.of_bank(&Key::new("ns", bank)).iter().map(|t| t.0).collect::<Vec<_>>();
         assert_eq!((names("gold"), names("tin")), (vec![], vec!["b", "c"]));
         assert!(mirror.replace(Some("other"), Vec::new()).is_empty());
-        assert_eq!(mirror.len(), 2);
+        assert_eq!(mirror.all().len(), 2);
     }
 }

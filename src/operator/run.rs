@@ -165,7 +165,8 @@ pub async fn settle(
             lost(cx, tracked, summary.outcome, &Note::new(summary.reason, message), told, now).await?;
         }
         (Standing::Ended, None) => {
-            let note = Note::new(Reason::ReportLost, "its pod ended well, but neither its report nor a summary arrived");
+            let note =
+                Note::new(Reason::ReportLost, "its pod ended well, but neither its report nor a summary arrived");
             lost(cx, tracked, Outcome::Unknown, &note, without_report(told), now).await?;
         }
         (Standing::Failed(note), _) => {

@@ -24,4 +24,3 @@ pub struct Settings {
     /// Where Secrets may be read for samples; `*` for everywhere.
     pub secret_namespaces: Vec<String>,
 }
-

@@ -91,9 +91,9 @@ pub fn standing(job: &Job, pods: &[&Pod], warnings: &[String], now: Timestamp) -
     }
     // The node's own word is missing: Kubernetes takes its pods for not ready, and later removes them.
     let unready = condition(pod, "Ready").is_some_and(|c| c.status == "False") && running(pod);
-    Standing::Active(unready.then(|| {
-        Note::new(Reason::NodeLost, "its node does not answer: the pod is replaced if that stays so")
-    }))
+    Standing::Active(
+        unready.then(|| Note::new(Reason::NodeLost, "its node does not answer: the pod is replaced if that stays so")),
+    )
 }
 
 fn without_pod(job: &Job, warnings: &[String], now: Timestamp) -> Standing {
@@ -127,10 +127,12 @@ fn not_begun(pod: &Pod, warnings: &[String]) -> Standing {
     let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     match reason {
         "ErrImagePull" => Standing::Active(Some(Note::new(Reason::ImagePullFailed, image(message)))),
-        "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable"
-        | "SignatureValidationFailed" | "ImageInspectError" => {
-            Standing::Failed(Note::new(Reason::ImagePullFailed, image(message)))
-        }
+        "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed"
+        | "ImageInspectError" => Standing::Failed(Note::new(Reason::ImagePullFailed, image(message))),
         "CreateContainerConfigError" => {
             Standing::Failed(Note::new(Reason::PodForbidden, format!("the container is refused: {}", cut(message))))
         }
@@ -198,7 +200,8 @@ fn disrupted(pod: &Pod) -> Option<Note> {
 }
 
 fn memory_note() -> Note {
-    let advice = "the runner was killed: it needed more memory than its limit; raise spec.jobTemplate.resources of the bank";
+    let advice =
+        "the runner was killed: it needed more memory than its limit; raise spec.jobTemplate.resources of the bank";
     Note::new(Reason::OutOfMemory, advice)
 }
 

@@ -36,9 +36,8 @@ pub async fn start(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let Ok(valid) = tracked.entry.valid.clone() else { return Ok(None) };
-    let refused = tracked.entry.status.as_ref().and_then(|status| {
-        Some((status.attempts?, status.next_attempt_time.as_ref()?.0))
-    });
+    let refused =
+        tracked.entry.status.as_ref().and_then(|status| Some((status.attempts?, status.next_attempt_time.as_ref()?.0)));
     if let Some((_, next)) = refused.filter(|(_, next)| *next > now) {
         free(cx, &tracked.entry.id.key);
         return Ok(Some(next));
@@ -95,7 +94,8 @@ pub async fn start(
             Ok(None)
         }
         Made::Theirs => {
-            let note = Note::new(Reason::TaskFailed, "a Job of its name exists and is somebody else's: rename that one");
+            let note =
+                Note::new(Reason::TaskFailed, "a Job of its name exists and is somebody else's: rename that one");
             lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
             Ok(None)
         }
@@ -210,7 +210,8 @@ fn place(
     }
     if nodes.len() > 1 {
         let nodes: Vec<_> = nodes.into_iter().collect();
-        let message = format!("its claims are in use on several nodes ({}): no pod can have them all", nodes.join(", "));
+        let message =
+            format!("its claims are in use on several nodes ({}): no pod can have them all", nodes.join(", "));
         return Err(Note::new(Reason::VolumesApart, message));
     }
     Ok(nodes.into_iter().next())

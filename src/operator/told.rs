@@ -1,8 +1,8 @@
 //! Events: what is worth telling once, on the object that it happened to.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::entry::Identity;
 use crate::plan::{EventDraft, EventReason};

@@ -112,4 +112,3 @@ fn explain(error: &watcher::Error, plural: &str) -> String {
         None => format!("{plural}: the API server does not answer: {error}"),
     }
 }
-

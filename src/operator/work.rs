@@ -36,7 +36,8 @@ use crate::store::{BankMetrics, Limits, Store};
 /// How long one reconcile may take.
 const RECONCILE: Duration = Duration::from_secs(120);
 /// How often the numbers of the process are taken, those of the store, and old records are removed.
-const TICKS: (Duration, Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
+const TICKS: (Duration, Duration, Duration) =
+    (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
 /// How long workers get to end what they are at.
 const GRACE: Duration = Duration::from_secs(10);
 /// Where the ingest endpoint tells whose report was stored: namespace and run.

@@ -34,9 +34,8 @@ impl World {
             let far = self.policies.of_namespace(&self.own);
             selecting.extend(far.into_iter().filter(|policy| !near.contains(&policy.id.key.name)));
         }
-        let selects = |policy: &Arc<Policy>| {
-            policy.valid.as_ref().is_ok_and(|valid| self.selects(valid, namespace, labels))
-        };
+        let selects =
+            |policy: &Arc<Policy>| policy.valid.as_ref().is_ok_and(|valid| self.selects(valid, namespace, labels));
         selecting.retain(selects);
         selecting
     }

@@ -28,8 +28,10 @@ pub async fn status<T: Read>(
     status: &impl Serialize,
 ) -> Result<(), ReconcileError>
 where
-    T::Object:
-        Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    T::Object: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let api: Api<DeserializeGuard<T::Object>> = Api::namespaced(client.clone(), &id.key.namespace);
     let kind = T::Object::kind(&());
@@ -102,7 +104,10 @@ where
 /// Deletes an object and, in the background, what it owns. One that is gone is no error.
 pub async fn delete<K>(client: &Client, id: &Identity) -> Result<(), ReconcileError>
 where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let api: Api<K> = Api::namespaced(client.clone(), &id.key.namespace);
     let params = DeleteParams {

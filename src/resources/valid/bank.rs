@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{self, Bank, PathInVolume, SqlDatabase};
 use crate::resources::{
-    ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec, Repository, SecretKeyRef,
-    Tls, VectorStore, Volume, Workload, rules,
+    ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec, Repository,
+    SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
