@@ -2,7 +2,7 @@
 //!
 //! The floors, from the ground up; a module imports only from floors below it (`tests/floors.rs`):
 //! [`domain`] vocabulary, [`engine`] pure logic, [`resources`] custom resources and [`plan`] over them,
-//! [`bank`] and [`store`] effects, [`runner`] executes, [`local`] and [`server`] front ends, [`cli`].
+//! [`bank`] and [`store`] effects, [`runner`] executes, [`sampler`] asks over the network, [`local`] and [`server`] front ends, [`cli`].
 
 pub mod bank;
 pub mod board;
@@ -15,5 +15,6 @@ pub mod plan;
 pub mod resources;
 pub mod runner;
 pub mod sample;
+pub mod sampler;
 pub mod server;
 pub mod store;

@@ -28,6 +28,9 @@ pub struct Args {
     /// Folder for private copies, on a disk with room for the bank's databases [default: EXCHANGE/scratch]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Folder of secrets, files NAME/KEY
+    #[arg(long, value_name = "DIR", default_value = "/etc/memorybank/secrets")]
+    secrets: PathBuf,
     /// Write the report, as JSON, here
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -45,7 +48,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let scratch = args.scratch.unwrap_or_else(|| args.exchange.join("scratch"));
-    let places = Places { volumes: args.volumes.into_iter().collect(), scratch };
+    let places = Places { volumes: args.volumes.into_iter().collect(), scratch, secrets: args.secrets };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     let runner = Runner { exchange: FolderExchange(args.exchange), places, threads };
     let (progress, _steps) = Progress::new();

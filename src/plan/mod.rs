@@ -29,5 +29,5 @@ pub use measure::Measured;
 pub use policy::{SelectedBank, plan_policy};
 pub use queue::HeldReason;
 pub use reason::ConditionReason;
-pub use run_spec::{exclusive, run_spec};
+pub use run_spec::{exclusive, needs_network, run_spec};
 pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunView};

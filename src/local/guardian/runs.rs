@@ -123,7 +123,7 @@ impl Guardian {
             board: Arc::clone(&self.board),
             spec: run.spec,
             uid: run.uid,
-            places: places(bank, &self.settings.config, &self.settings.claims, scratch),
+            places: places(bank, &self.settings, scratch),
             threads: self.settings.threads,
             cancel: cancel.clone(),
             stop: self.stop.clone(),
