@@ -42,6 +42,7 @@ impl Guardian {
         }
         self.forget_gone(&config);
         self.end_orphans(&config, now).await?;
+        self.forget_samples(&config).await?;
         let known = self.store.known_banks(&config.namespace).await?;
         for bank in &config.banks {
             let name = &bank.meta.name;
@@ -66,6 +67,7 @@ impl Guardian {
                 self.mend_runs(name, now).await?;
             }
         }
+        self.sampling.feed(&config);
         self.config = config;
         self.forget_runs().await?;
         for watched in self.banks.values_mut() {

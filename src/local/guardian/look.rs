@@ -109,6 +109,12 @@ impl Guardian {
             let running = |name: &str| self.running.contains_key(name);
             watched.refresh(&self.store, &config.namespace, &bank.meta.name, &running).await?;
         }
+        if let Some(watched) = self.banks.get_mut(&bank.meta.name)
+            && !bank.bank.network_parts().is_empty()
+        {
+            // Those that came to the same as before are told to nobody.
+            watched.facts.reach = self.store.reach(&config.namespace, &bank.meta.name).await?;
+        }
         let statuses = Statuses::of(bank, config, &self.objects);
         let asks = statuses.asks(bank, config);
         let Some(watched) = self.banks.get(&bank.meta.name) else { return Ok(()) };

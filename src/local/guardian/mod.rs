@@ -3,6 +3,7 @@
 mod adopt;
 mod asks;
 mod look;
+mod reach;
 mod runs;
 mod show;
 
@@ -26,6 +27,7 @@ use crate::domain::Digest;
 use crate::resources::{Config, RunNow};
 use crate::store::{Limits, Store};
 use adopt::tell;
+use reach::Sampling;
 
 /// How often the folder is glanced at and the clock compared with what is due.
 const TICK: Duration = Duration::from_secs(2);
@@ -61,6 +63,7 @@ pub struct Guardian {
     now_token: Option<RunNow>,
     /// The requests that the documents themselves carry.
     annotated: BTreeMap<(&'static str, String), Option<RunNow>>,
+    sampling: Sampling,
 }
 
 impl Guardian {
@@ -98,6 +101,7 @@ impl Guardian {
             next_policy_look: None,
             now_token,
             annotated: BTreeMap::new(),
+            sampling: Sampling::new(),
         };
         // What an earlier process left when it was killed: copies of a bank.
         if let Err(error) = std::fs::remove_dir_all(guardian.scratch())
@@ -116,6 +120,7 @@ impl Guardian {
 
     /// Looks after the banks until the process is to stop, or, with `once`, until nothing more is due.
     pub async fn watch(mut self) -> Result<Summary, LocalError> {
+        self.begin_sampling().await?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut retention = tokio::time::interval(RETENTION);
@@ -139,6 +144,7 @@ impl Guardian {
                         break Err(error.into());
                     }
                 }
+                Some(bank) = self.sampling.changed.recv() => self.sampled_anew(bank),
                 _ = tick.tick() => self.glance().await,
                 _ = retention.tick() => self.retain().await,
             }
