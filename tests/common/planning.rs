@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind};
 use memorybank::plan::{
     Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, plan_audit, plan_bank,
-    plan_check, plan_policy,
+    needs_network, plan_check, plan_policy,
 };
 use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus};
 
@@ -125,6 +125,7 @@ impl World {
                 reason: String::new(),
                 message: String::new(),
                 exclusive: exclusive(&run.spec.tasks),
+                needs: needs_network(&run.spec.tasks, &run.spec.bank),
                 ttl_seconds_after_finished: run.ttl_seconds_after_finished,
             });
         }

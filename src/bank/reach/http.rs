@@ -108,15 +108,15 @@ fn failure(error: &reqwest::Error) -> Failure {
         if let Some(tls) = one.downcast_ref::<rustls::Error>() {
             return Failure::Unreachable(of_tls(tls).to_owned());
         }
-        if let Some(io) = one.downcast_ref::<io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return Failure::Unreachable(of_tls(tls).to_owned());
-            }
-            if let Some(told) = of_io(io.kind()) {
-                return Failure::Unreachable(told.to_owned());
-            }
-        }
-        cause = one.source();
+        cause = match one.downcast_ref::<io::Error>() {
+            Some(io) => match (io.get_ref(), of_io(io.kind())) {
+                // An error that carries another one names as its source the source of that.
+                (Some(inner), _) => Some(inner),
+                (None, Some(told)) => return Failure::Unreachable(told.to_owned()),
+                (None, None) => None,
+            },
+            None => one.source(),
+        };
     }
     Failure::Unreachable(
         match (error.is_timeout(), error.is_connect()) {
