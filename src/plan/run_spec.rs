@@ -25,7 +25,8 @@ pub fn needs_network(tasks: &[Task], bank: &Bank) -> Vec<NetworkPart> {
     bank.network_parts().into_iter().filter(needed).collect()
 }
 
-/// Whether work goes to a part, of a bank where that answers over the network.
+/// Whether work can do nothing without a part, of a bank where that answers over the network. A check or an audit of
+/// which one scope can be measured without is not kept from it: a database is looked at while a vector store is away.
 fn needs(work: &Work, part: NetworkPart) -> bool {
     let (database, vectors) = (part == NetworkPart::Database, part == NetworkPart::VectorStore);
     match work {
@@ -36,13 +37,13 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
         | Work::ConsistencyCheck
         | Work::Optimize
         | Work::Prune => database || vectors,
-        Work::IntegrityCheck { scopes, .. } => scopes.iter().any(|scope| match scope {
+        Work::IntegrityCheck { scopes, .. } => scopes.iter().all(|scope| match scope {
             IntegrityScope::Database => database,
             IntegrityScope::VectorStore => vectors,
             IntegrityScope::Consistency => database || vectors,
             IntegrityScope::Files | IntegrityScope::Backups => false,
         }),
-        Work::SecurityAudit { scopes } => scopes.iter().any(|scope| match scope {
+        Work::SecurityAudit { scopes } => scopes.iter().all(|scope| match scope {
             AuditScope::Leaks | AuditScope::Erasure => database,
             AuditScope::Probes => true,
             AuditScope::Posture | AuditScope::Vulnerabilities | AuditScope::Access => false,

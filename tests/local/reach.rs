@@ -54,7 +54,8 @@ fn an_api_that_goes_and_comes_back_is_told_and_runs_that_need_it_wait() {
     api.require("Authorization: Bearer t0ken");
     drop(api);
     vectors.set(Mode::Status(500));
-    let bed = bed(&(bank(&format!("http://{address}"), &vectors.url()) + RUN));
+    let documents = bank(&format!("http://{address}"), &vectors.url());
+    let bed = bed(&documents);
     let served = bed.watch(&[]);
     wait_until(&bed, "False", "ApiUnreachable");
     let message = wait_for("what is wrong", || {
@@ -67,6 +68,7 @@ fn an_api_that_goes_and_comes_back_is_told_and_runs_that_need_it_wait() {
         "memorybank_bank_condition{namespace=\"default\",bank=\"remote\",condition=\"Reachable\",status=\"False\"} 1"
     ));
     // The vector store fails too: what compares it waits, and what measures it does not.
+    bed.config("remote.yaml", &(documents.clone() + RUN));
     let held = |name: &str| bed.status("MaintenanceRun", name).map(|run| field(&run, "/status/phase"));
     wait_for("the run that waits", || (held("compare")? == "Held").then_some(()));
     wait_for("the probe", || (held("ask")? == "Succeeded").then_some(()));
@@ -76,7 +78,7 @@ fn an_api_that_goes_and_comes_back_is_told_and_runs_that_need_it_wait() {
     let api = StandIn::at(address);
     api.require("Authorization: Bearer t0ken");
     vectors.set(Mode::Good);
-    bed.config("remote.yaml", &(bank(&format!("http://{address}"), &vectors.url()).replace("30}", "31}") + RUN));
+    bed.config("remote.yaml", &(documents.replace("Seconds: 30", "Seconds: 31") + RUN));
     wait_until(&bed, "True", "AsExpected");
     wait_for("the run that waited", || (held("compare")? == "Unknown").then_some(()));
     assert!(api.requests().iter().all(|request| request.starts_with("GET /api/v1/stats/")), "{:?}", api.requests());
@@ -92,14 +94,15 @@ fn an_api_that_goes_and_comes_back_is_told_and_runs_that_need_it_wait() {
 fn once_samples_before_it_judges() {
     let server = StandIn::start();
     let bed = bed(&bank(&server.url(), &server.url()));
-    bed.once_ends(&["--now"], 0);
+    // The sample's policy asks of this bank what this version cannot measure.
+    bed.once_ends(&["--now"], 3);
     assert_eq!(reachable(&bed), ("True".to_owned(), "AsExpected".to_owned()));
     assert_eq!(server.requests().len(), 2, "one for each part: {:?}", server.requests());
     server.set(Mode::Drop);
-    bed.once_ends(&["--now"], 0);
+    bed.once_ends(&["--now"], 3);
     assert_eq!(reachable(&bed), ("False".to_owned(), "ApiUnreachable".to_owned()));
     std::fs::remove_file(bed.path("config/secrets/api/token")).unwrap();
     server.set(Mode::Good);
-    bed.once_ends(&[], 0);
+    bed.once_ends(&[], 3);
     assert_eq!(reachable(&bed), ("Unknown".to_owned(), "NotSampled".to_owned()));
 }
