@@ -26,15 +26,15 @@ pub struct Args {
     /// The folder at which a volume is mounted; may be given several times
     #[arg(long = "volume", value_name = "NAME=DIR", value_parser = volume)]
     volumes: Vec<(String, PathBuf)>,
-    /// Folder of secrets, files NAME/KEY
-    #[arg(long, value_name = "DIR", default_value = "/etc/memorybank/secrets")]
-    secrets: PathBuf,
     /// Folder of inputs and outputs of runs: manifests and the fingerprint key
     #[arg(long, value_name = "DIR", required_unless_present = "ingest")]
     exchange: Option<PathBuf>,
     /// Folder for private copies, on a disk with room for the bank's databases [default: EXCHANGE/scratch]
     #[arg(long, value_name = "DIR", required_unless_present = "exchange")]
     scratch: Option<PathBuf>,
+    /// Folder of secrets, files NAME/KEY
+    #[arg(long, value_name = "DIR", default_value = "/etc/memorybank/secrets")]
+    secrets: PathBuf,
     /// Write the report, as JSON, here
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Content, Document, GROUP, Passed, Place, Problem, Resource, Warning, read};
 use super::valid::{Origin, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation};
-use crate::domain::{Task, Work};
+use crate::domain::{Canary, Task, Work};
 
 /// The namespace of a folder whose documents name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -168,7 +168,13 @@ impl Review {
             }
         };
         match resource {
-            Resource::Bank(_) => {}
+            Resource::Bank(_) => {
+                let api = self.config.banks.last().and_then(|bank| bank.bank.api.as_ref());
+                if api.is_some_and(|api| api.canary == Canary::Transaction) {
+                    let message = "Transaction comes with a later version: the API is probed as with ReadOnly";
+                    self.warnings.push(document.problem("spec.api.canary", message));
+                }
+            }
             Resource::Policy(_) => {
                 let Some(policy) = self.config.policies.last() else { return };
                 for (index, schedule) in policy.schedules.iter().enumerate() {
