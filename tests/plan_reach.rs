@@ -10,6 +10,7 @@ use memorybank::domain::{
     SecretKey, SqlDatabase, Trust, VectorStore,
 };
 use memorybank::plan::HeldReason;
+use memorybank::resources::Config;
 
 const BANK: &str = "
 apiVersion: memorybank.dev/v1alpha1
@@ -179,7 +180,9 @@ fn a_sample_that_says_the_same_changes_no_status() {
         world.facts.reach = samples("2026-11-22T04:00:00Z", NetworkPart::Api, &outcome);
         world.step("2026-11-22T04:00:01Z");
         let before = world.status().clone();
-        for (time, now) in [("2026-11-22T04:01:00.5Z", "2026-11-22T04:01:01Z"), ("2026-11-22T04:01:59Z", "2026-11-22T04:02:00Z")] {
+        for (time, now) in
+            [("2026-11-22T04:01:00.5Z", "2026-11-22T04:01:01Z"), ("2026-11-22T04:01:59Z", "2026-11-22T04:02:00Z")]
+        {
             world.facts.reach = samples(time, NetworkPart::Api, &outcome);
             world.facts.reach[0].milliseconds += 1;
             world.step(now);
@@ -242,4 +245,15 @@ fn ignorance_holds_no_run() {
         world.facts.reach = reach;
         assert_eq!(world.step(slot).start.len(), 1);
     }
+}
+
+#[test]
+fn a_transaction_is_told_to_be_a_read() {
+    let warned = |canary: &str| {
+        let text = BANK.replace("userId: default_user,", &format!("canary: {canary},"));
+        let (_, warnings) = Config::load(&[("bank.yaml".to_owned(), text)]).unwrap();
+        warnings.iter().any(|warning| warning.to_string().contains("spec.api.canary"))
+    };
+    assert!(warned("Transaction"));
+    assert!(!warned("ReadOnly") && !warned("Disabled"));
 }

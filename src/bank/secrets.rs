@@ -56,9 +56,7 @@ fn read(folder: &Path, key: &SecretKey) -> Result<Vec<u8>, SecretError> {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             SecretError::NotFound(format!("there is no file {}", path.display()))
         }
-        io::ErrorKind::PermissionDenied => {
-            SecretError::Forbidden(format!("this user may not read {}", path.display()))
-        }
+        io::ErrorKind::PermissionDenied => SecretError::Forbidden(format!("this user may not read {}", path.display())),
         kind => SecretError::Failed(format!("cannot read {}: {kind}", path.display())),
     };
     if [&key.name, &key.key].into_iter().any(|name| !is_step(name)) {

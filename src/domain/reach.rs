@@ -86,10 +86,7 @@ impl ReachReason {
 
     /// Whether the part was asked: it is known not to answer as it should.
     pub const fn measured(self) -> bool {
-        !matches!(
-            self,
-            Self::SecretNotFound | Self::SecretForbidden | Self::SecretUnreadable | Self::AddressForbidden
-        )
+        !matches!(self, Self::SecretNotFound | Self::SecretForbidden | Self::SecretUnreadable | Self::AddressForbidden)
     }
 }
 

@@ -4,7 +4,7 @@ use super::body::Body;
 use super::{Exchange, Runner};
 use crate::bank::FolderSecrets;
 use crate::bank::reach::Probes;
-use crate::domain::{Bank, Check, NetworkPart, PartSample, Reach, Reason, ReachReason};
+use crate::domain::{Bank, Check, NetworkPart, PartSample, Reach, ReachReason, Reason};
 
 /// The check that a probe is.
 const REACH: &str = "reach";

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind};
 use memorybank::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, plan_audit, plan_bank,
-    needs_network, plan_check, plan_policy,
+    Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, needs_network,
+    plan_audit, plan_bank, plan_check, plan_policy,
 };
 use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus};
 

@@ -20,7 +20,8 @@ async fn a_working_api_is_reached_by_one_read() {
     bank.api.as_mut().unwrap().user_id = Some(USER.to_owned());
     bank.flavor = Flavor::Mem0Server;
     assert_eq!(ask_plainly(&bank).await, Reach::Reached);
-    let asked = ["/api/v1/stats/?user_id=default_user", "/api/v1/apps/?page_size=1", "/memories?user_id=default_user&top_k=1"];
+    let asked =
+        ["/api/v1/stats/?user_id=default_user", "/api/v1/apps/?page_size=1", "/memories?user_id=default_user&top_k=1"];
     assert_eq!(server.requests(), asked.map(|path| format!("GET {path}")));
 }
 

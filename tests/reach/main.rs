@@ -1,10 +1,10 @@
 //! Asking what answers over the network, against services that answer as the real ones do, and fail as they do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A helper of a test fails as the test does.
 
-#[path = "../common/standin.rs"]
-mod standin;
 #[path = "../common/postgres.rs"]
 mod postgres_server;
+#[path = "../common/standin.rs"]
+mod standin;
 
 mod addresses;
 mod http;

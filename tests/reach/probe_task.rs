@@ -25,11 +25,7 @@ impl Exchange for NoExchange {
 
 async fn probe(bank: &Bank, secrets: &Path) -> TaskReport {
     let folder = tempfile::tempdir().unwrap();
-    let places = Places {
-        scratch: folder.path().join("scratch"),
-        secrets: secrets.to_owned(),
-        ..Places::default()
-    };
+    let places = Places { scratch: folder.path().join("scratch"), secrets: secrets.to_owned(), ..Places::default() };
     let runner = Runner { exchange: NoExchange, places, threads: 1 };
     let spec = RunSpec {
         namespace: "default".to_owned(),

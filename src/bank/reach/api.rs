@@ -100,7 +100,8 @@ pub(super) fn judge(question: Question, answer: &Answer, place: &str) -> Result<
     }
     match serde_json::from_slice::<Value>(&answer.body) {
         Err(_) => wrong(
-            "answers with something that is no JSON: is spec.api.url that of the API, and not of its web page?".to_owned(),
+            "answers with something that is no JSON: is spec.api.url that of the API, and not of its web page?"
+                .to_owned(),
         ),
         Ok(body) if body.get("error").is_some() || body.get("detail").is_some() => {
             wrong("answers with an error in place of data (HTTP 200): look at its log".to_owned())

@@ -26,8 +26,6 @@ use http::{Extra, Failure, WHOLE};
 
 /// How long a secret may take to be looked up.
 const SECRET: Duration = Duration::from_secs(5);
-/// The longest time that one sample takes: its secrets (two at most), then its answer.
-pub const LONGEST: Duration = Duration::from_secs(20);
 
 /// The HTTP client could not be made.
 #[derive(Debug, Error)]
@@ -53,8 +51,9 @@ impl Miss {
     }
 
     fn forbidden(place: &str, field: &str) -> Self {
-        let told =
-            format!("{place} is a link-local or metadata address, or leads to one: it is never called, correct {field}");
+        let told = format!(
+            "{place} is a link-local or metadata address, or leads to one: it is never called, correct {field}"
+        );
         Self::new(ReachReason::AddressForbidden, told)
     }
 }
@@ -100,13 +99,7 @@ impl Probes {
         PartSample { part, time, since: time, milliseconds, outcome }
     }
 
-    async fn ask(
-        &self,
-        namespace: &str,
-        bank: &Bank,
-        part: NetworkPart,
-        secrets: &impl Secrets,
-    ) -> Result<(), Miss> {
+    async fn ask(&self, namespace: &str, bank: &Bank, part: NetworkPart, secrets: &impl Secrets) -> Result<(), Miss> {
         let held = Held { namespace, secrets };
         match (part, &bank.api, &bank.database, &bank.vector_store) {
             (NetworkPart::Api, Some(api), ..) if api.canary != Canary::Disabled => {

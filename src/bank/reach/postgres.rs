@@ -151,7 +151,9 @@ fn failed(error: &sqlx::Error, place: &str, wanted: Wanted<'_>) -> Miss {
             wanted.missed(place, &format!("{told}: look at its log"))
         }
         sqlx::Error::Io(error) => wanted.missed(place, of_io(error.kind()).unwrap_or("cannot be connected to")),
-        sqlx::Error::Tls(_) => wanted.missed(place, "does not speak TLS as the url asks, or its certificate is not accepted"),
+        sqlx::Error::Tls(_) => {
+            wanted.missed(place, "does not speak TLS as the url asks, or its certificate is not accepted")
+        }
         _ => wanted.missed(place, "does not answer as PostgreSQL does"),
     }
 }

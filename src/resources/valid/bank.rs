@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{
-    self, ApiEndpoint, Bank, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, SqlDatabase, Trust,
+    self, ApiEndpoint, Bank, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, SqlDatabase,
+    Trust,
 };
 use crate::resources::{
-    Api, Canary, ConditionName, Database, EnvVar, ExtraVolume, LabelSelector, MemoryBank, MemoryBankSpec, Repository, SecretKeyRef,
-    Tls, VectorStore, Volume, Workload, rules,
+    Api, Canary, ConditionName, Database, EnvVar, ExtraVolume, LabelSelector, MemoryBank, MemoryBankSpec, Repository,
+    SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
