@@ -10,6 +10,7 @@ use memorybank::domain::{
     SecretKey, SqlDatabase, Trust, VectorStore,
 };
 use memorybank::plan::HeldReason;
+use memorybank::resources::Config;
 
 const BANK: &str = "
 apiVersion: memorybank.dev/v1alpha1
@@ -244,4 +245,15 @@ fn ignorance_holds_no_run() {
         world.facts.reach = reach;
         assert_eq!(world.step(slot).start.len(), 1);
     }
+}
+
+#[test]
+fn a_transaction_is_told_to_be_a_read() {
+    let warned = |canary: &str| {
+        let text = BANK.replace("userId: default_user,", &format!("canary: {canary},"));
+        let (_, warnings) = Config::load(&[("bank.yaml".to_owned(), text)]).unwrap();
+        warnings.iter().any(|warning| warning.to_string().contains("spec.api.canary"))
+    };
+    assert!(warned("Transaction"));
+    assert!(!warned("ReadOnly") && !warned("Disabled"));
 }

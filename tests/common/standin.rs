@@ -15,7 +15,7 @@ use std::time::Duration;
 pub enum Mode {
     /// As it should.
     Good,
-    /// With this status, and the error body of FastAPI.
+    /// With this status, and the error body of `FastAPI`.
     Status(u16),
     /// With status 200 and this body.
     Body(String),

@@ -42,6 +42,8 @@ impl Guardian {
         }
         self.forget_gone(&config);
         self.end_orphans(&config, now).await?;
+        // The sampler first: it must not keep another sample of a bank that is gone.
+        self.sampling.feed(&config);
         self.forget_samples(&config).await?;
         let known = self.store.known_banks(&config.namespace).await?;
         for bank in &config.banks {
@@ -67,7 +69,6 @@ impl Guardian {
                 self.mend_runs(name, now).await?;
             }
         }
-        self.sampling.feed(&config);
         self.config = config;
         self.forget_runs().await?;
         for watched in self.banks.values_mut() {
