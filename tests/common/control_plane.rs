@@ -19,9 +19,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
+use memorybank::resources::{CustomResourceDefinition, GROUP, VERSION, crds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::RngExt as _;
@@ -150,6 +152,29 @@ impl ControlPlane {
             tokio::time::sleep(POLL).await;
         }
         name
+    }
+
+    /// Applies the definitions of our kinds, as the operator's chart does, and waits until objects of each can
+    /// be made. Once is enough; more do no harm.
+    pub async fn definitions(&self) {
+        let client = self.client().await;
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let params = PatchParams::apply("tests").force();
+        for crd in crds() {
+            let name = crd.metadata.name.clone().unwrap();
+            definitions.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+        }
+        for crd in crds() {
+            let names = &crd.spec.names;
+            let kind = GroupVersionKind::gvk(GROUP, VERSION, &names.kind);
+            let objects: Api<DynamicObject> =
+                Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, &names.plural));
+            let begun = Instant::now();
+            while let Err(error) = objects.list(&ListParams::default().limit(1)).await {
+                assert!(begun.elapsed() < START, "{} is not served: {error}", names.plural);
+                tokio::time::sleep(POLL).await;
+            }
+        }
     }
 
     /// A kubeconfig of a service account, which is made if it is not there: what is done with it is allowed by
