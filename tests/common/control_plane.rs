@@ -386,8 +386,7 @@ impl Drop for ControlPlane {
 impl Binaries {
     fn find() -> Result<Self, String> {
         let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let home = std::env::var_os("CLUSTER_HOME").unwrap_or_else(|| "/var/cache/one-node-kubernetes".into());
-        let folders: Vec<PathBuf> = given.into_iter().chain([Path::new(&home).join("bin")]).collect();
+        let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
         let find = |name: &str| {
             let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
             found.ok_or_else(|| {
@@ -402,6 +401,16 @@ impl Binaries {
             kubectl: find("kubectl")?,
         })
     }
+}
+
+/// Where `make cluster` puts what it builds, as `tests/cluster/env.sh` has it.
+pub fn cluster_home() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_user = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    folder("CLUSTER_HOME").unwrap_or_else(|| {
+        let cache = if nix::unistd::geteuid().is_root() { None } else { of_user() };
+        cache.unwrap_or_else(|| "/var/cache".into()).join("one-node-kubernetes")
+    })
 }
 
 async fn client(kubeconfig: &Path) -> Client {
