@@ -160,11 +160,12 @@ impl ControlPlane {
         let client = self.client().await;
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
         let params = PatchParams::apply("tests").force();
-        for crd in crds() {
+        let crds = Vec::from(crds());
+        for crd in &crds {
             let name = crd.metadata.name.clone().unwrap();
-            definitions.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+            definitions.patch(&name, &params, &Patch::Apply(crd)).await.unwrap();
         }
-        for crd in crds() {
+        for crd in &crds {
             let names = &crd.spec.names;
             let kind = GroupVersionKind::gvk(GROUP, VERSION, &names.kind);
             let objects: Api<DynamicObject> =

@@ -52,7 +52,7 @@ const RECOVERY: &str = "the spec of a Recovery is immutable but for approval";
 
 /// An object of a kind that says nearly all that the kind can say.
 pub fn good(kind: &str) -> Value {
-    document(kind, spec(kind))
+    document(kind, &spec(kind))
 }
 
 /// An object of a kind that says nothing that has a default.
@@ -77,7 +77,7 @@ pub fn least(kind: &str) -> Value {
         }),
         other => panic!("{other}"),
     };
-    document(kind, spec)
+    document(kind, &spec)
 }
 
 /// Every rule of every kind, broken once at each of its places.
@@ -115,7 +115,7 @@ pub fn updates() -> Vec<Update> {
     ]
 }
 
-fn document(kind: &str, spec: Value) -> Value {
+fn document(kind: &str, spec: &Value) -> Value {
     json!({"apiVersion": "memorybank.dev/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec})
 }
 
