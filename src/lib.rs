@@ -2,15 +2,18 @@
 //!
 //! The floors, from the ground up; a module imports only from floors below it (`tests/floors.rs`):
 //! [`domain`] vocabulary, [`engine`] pure logic, [`resources`] custom resources and [`plan`] over them,
-//! [`bank`] and [`store`] effects, [`runner`] executes, [`local`] and [`server`] front ends, [`cli`].
+//! [`bank`] and [`store`] effects, [`delivery`] what a Job and the operator agree on, [`runner`] executes,
+//! [`local`], [`operator`] and [`server`] front ends, [`cli`].
 
 pub mod bank;
 pub mod board;
 pub mod cli;
+pub mod delivery;
 pub mod discover;
 pub mod domain;
 pub mod engine;
 pub mod local;
+pub mod operator;
 pub mod plan;
 pub mod resources;
 pub mod runner;

@@ -6,18 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its floor. `plan` stands on `resources`: it plans over their types.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 15] = [
     ("domain", 0),
     ("engine", 1),
     ("resources", 2),
     ("plan", 3),
     ("bank", 4),
     ("board", 4),
+    ("delivery", 4),
     ("discover", 4),
     ("store", 4),
     ("sample", 4),
     ("runner", 5),
     ("local", 6),
+    ("operator", 6),
     ("server", 6),
     ("cli", 7),
 ];

@@ -2,6 +2,8 @@
 //!
 //! Metrics are rendered from here at each scrape, so a series cannot outlive its object.
 
+mod ingest;
+mod operator;
 mod readiness;
 mod runs;
 mod store;
@@ -12,6 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::domain::{CorruptionType, FindingState, Severity};
 use crate::resources::MemoryBankStatus;
 
+pub use ingest::{IngestNumbers, ReportResult};
+pub use operator::OperatorNumbers;
 pub use readiness::Readiness;
 pub use runs::RunNumbers;
 pub use store::StoreNumbers;
@@ -44,6 +48,10 @@ pub struct Board {
     pub runs: RunNumbers,
     /// Numbers of the store.
     pub store: StoreNumbers,
+    /// Numbers of the operator.
+    pub operator: OperatorNumbers,
+    /// Numbers of the reports that Jobs send.
+    pub ingest: IngestNumbers,
 }
 
 impl Board {
@@ -54,12 +62,19 @@ impl Board {
             readiness: Readiness::default(),
             runs: RunNumbers::new()?,
             store: StoreNumbers::new()?,
+            operator: OperatorNumbers::new()?,
+            ingest: IngestNumbers::new()?,
         })
     }
 
     /// Puts what is known of a bank.
     pub fn put(&self, name: BankName, state: BankState) {
         self.banks.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(state));
+    }
+
+    /// Takes a bank off.
+    pub fn remove(&self, name: &BankName) {
+        self.banks.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Keeps only the banks of which `keep` says so.

@@ -12,6 +12,7 @@ mod lint;
 mod local;
 mod logging;
 mod objects;
+mod operator;
 mod output;
 mod progress;
 mod run;
@@ -41,6 +42,8 @@ pub struct Cli {
 enum Command {
     /// Watch a folder of resources and run what is due, beside Docker Compose or alone
     Local(local::Args),
+    /// Look after the banks of a Kubernetes cluster
+    Operator(operator::Args),
     /// Execute one RunSpec: what a Job does
     Run(run::Args),
     /// Find a bank on this machine and write its MemoryBank, a policy and a Compose override
@@ -90,10 +93,16 @@ impl Cli {
     pub async fn execute(self) -> ExitCode {
         let Self { global, command } = self;
         // A command that ends by itself says what it found; its log is for trouble only.
-        let quiet = !matches!(&command, Command::Local(args) if !args.once());
+        let quiet = match &command {
+            Command::Local(args) => args.once(),
+            Command::Operator(_) => false,
+            Command::Run(args) => !args.in_job(),
+            _ => true,
+        };
         logging::start(global.verbose, quiet);
         let result = match command {
             Command::Local(args) => local::run(args, &global).await,
+            Command::Operator(args) => operator::run(args).await,
             Command::Run(args) => run::run(args, &global).await,
             Command::Init(args) => init::run(args, &global).await,
             Command::Sample(args) => sample::run(args, &global).await,

@@ -18,5 +18,5 @@ pub(super) fn places(bank: &ValidBank, config: &Path, claims: &BTreeMap<String, 
             Some((volume.name.clone(), path))
         })
         .collect();
-    Places { volumes, scratch }
+    Places { volumes, scratch, ..Places::default() }
 }

@@ -226,6 +226,7 @@ impl Watched {
             status: self.status.clone(),
             runs: self.runs.iter().map(|run| run.view.clone()).collect(),
             facts: self.facts.clone(),
+            missing: None,
         }
     }
 

@@ -5,6 +5,7 @@ use super::conditions::{Judged, Known, add_on_schedule, counted, judge, ready, s
 use super::event::{EventDraft, EventReason};
 use super::history::expired;
 use super::queue::{HeldReason, Queue};
+use super::reason::ConditionReason;
 use super::row::{Row, plan_row};
 use super::run_spec::{exclusive, run_spec};
 use super::view::{Asks, Observed, RunOwner, RunView};
@@ -211,7 +212,11 @@ fn status(
     let counted = counted(bank, &judged);
     let promises: Vec<_> = counted.iter().map(|(name, judged)| promise(*name, judged.status)).collect();
     let health = health(&promises).map(|h| Health { score: Some(h.score), summary: Some(h.summary) });
-    let summary = if bank.suspend { suspended() } else { ready(&counted) };
+    let summary = match &observed.missing {
+        _ if bank.suspend => suspended(),
+        Some(missing) => Judged::bad(ConditionReason::ReferenceNotFound, missing.as_str()),
+        None => ready(&counted),
+    };
     let alerts = counted.iter().filter(|(_, judged)| judged.status == ConditionStatus::False).count();
     let mut conditions = vec![written("Ready", summary, &old.conditions, generation, now)];
     conditions.extend(judged.into_iter().map(|(name, j)| written(name.name(), j, &old.conditions, generation, now)));

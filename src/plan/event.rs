@@ -17,6 +17,8 @@ pub enum EventReason {
     SlotMissed,
     NameCollision,
     TooManySchedules,
+    RunStarted,
+    RunEnded,
 }
 
 impl EventReason {
@@ -29,6 +31,8 @@ impl EventReason {
             Self::SlotMissed => "SlotMissed",
             Self::NameCollision => "NameCollision",
             Self::TooManySchedules => "TooManySchedules",
+            Self::RunStarted => "RunStarted",
+            Self::RunEnded => "RunEnded",
         }
     }
 }

@@ -16,8 +16,10 @@ mod measure;
 mod policy;
 mod queue;
 mod reason;
+mod refused;
 mod row;
 mod run_spec;
+mod run_status;
 mod view;
 mod wake;
 
@@ -29,5 +31,7 @@ pub use measure::Measured;
 pub use policy::{SelectedBank, plan_policy};
 pub use queue::HeldReason;
 pub use reason::ConditionReason;
+pub use refused::{Refusal, refused, refused_conditions};
 pub use run_spec::{exclusive, run_spec};
+pub use run_status::{RunTold, run_status, task_rows};
 pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunView};

@@ -19,6 +19,10 @@ pub enum HeldReason {
     Condition,
     EarlierRun,
     Locked,
+    /// As many Jobs as there may be are active: the front end that counts them holds the run.
+    JobLimit,
+    /// The bank's spec cannot be used.
+    Refused,
 }
 
 impl HeldReason {
@@ -30,6 +34,8 @@ impl HeldReason {
             Self::Condition => "Condition",
             Self::EarlierRun => "EarlierRun",
             Self::Locked => "Locked",
+            Self::JobLimit => "JobLimit",
+            Self::Refused => "Refused",
         }
     }
 }

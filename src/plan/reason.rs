@@ -45,6 +45,10 @@ pub enum ConditionReason {
     NotMeasured,
     TaskFailed,
     Damaged,
+    // Ready
+    InvalidSpec,
+    ReferenceNotFound,
+    HostPathForbidden,
 }
 
 impl ConditionReason {
@@ -85,6 +89,9 @@ impl ConditionReason {
             Self::NotMeasured => "NotMeasured",
             Self::TaskFailed => "TaskFailed",
             Self::Damaged => "Damaged",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::ReferenceNotFound => "ReferenceNotFound",
+            Self::HostPathForbidden => "HostPathForbidden",
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Observed {
     pub runs: Vec<RunView>,
     /// What the store knows of it.
     pub facts: BankFacts,
+    /// For people: what its spec refers to and is not there, a claim for example.
+    pub missing: Option<String>,
 }
 
 /// One run, as far as planning looks at it.

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{rules, schema};
-use crate::domain::{Level, TaskKind};
+use crate::domain::{Level, Task, TaskKind, Work};
 
 /// One task of a schedule or a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -37,6 +37,30 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub active_deadline_seconds: Option<u32>,
+}
+
+impl From<&Task> for TaskSpec {
+    /// A task as a run's spec has it.
+    fn from(task: &Task) -> Self {
+        let mut spec = Self {
+            name: Some(task.name.clone()),
+            task: task.work.kind(),
+            level: None,
+            scopes: Vec::new(),
+            share_percent: None,
+            active_deadline_seconds: task.active_deadline_seconds,
+        };
+        match &task.work {
+            Work::IntegrityCheck { level, scopes, share_percent } => {
+                spec.level = Some(*level);
+                spec.scopes = scopes.iter().copied().map(Scope::Integrity).collect();
+                spec.share_percent = Some(*share_percent);
+            }
+            Work::SecurityAudit { scopes } => spec.scopes = scopes.iter().copied().map(Scope::Audit).collect(),
+            _ => {}
+        }
+        spec
+    }
 }
 
 /// What a check or an audit looks at; which of them fit a task, its kind says.

@@ -9,6 +9,7 @@ mod exchange;
 mod integrity;
 mod places;
 mod progress;
+mod remote;
 mod scratch;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub use exchange::{Exchange, ExchangeError};
 pub use places::Places;
 pub use progress::{Progress, Step};
+pub use remote::{Delivered, DeliveryError, Remote, RemoteError, RemoteExchange};
 
 /// Executes runs at given places.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ pub struct Places {
     pub volumes: BTreeMap<String, PathBuf>,
     /// A private folder of this run for copies; made, wiped and removed by the runner.
     pub scratch: PathBuf,
+    /// The folder of secrets, files `NAME/KEY`; it need not exist.
+    pub secrets: PathBuf,
 }
 
 impl Places {

@@ -22,6 +22,8 @@ pub(super) fn render(board: &Board) -> String {
     of_schedules(&banks, &mut text);
     let mut families = board.runs.families();
     families.extend(board.store.families());
+    families.extend(board.operator.families());
+    families.extend(board.ingest.families());
     families.retain(|family| !family.get_metric().is_empty());
     let counted = TextEncoder::new().encode_to_string(&families);
     text.into_string() + &counted.unwrap_or_else(|error| format!("# left out: {error}\n"))

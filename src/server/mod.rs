@@ -1,6 +1,8 @@
-//! HTTP for machines: `/metrics`, `/livez`, `/readyz`. It reads the board and changes nothing.
+//! HTTP for machines: `/metrics`, `/livez` and `/readyz`, which read the board and change nothing; and [`Ingest`], over
+//! TLS, where Jobs leave their reports.
 
 mod exposition;
+mod ingest;
 mod text;
 
 use std::fmt::Write as _;
@@ -17,6 +19,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::board::Board;
+
+pub use ingest::{Ingest, Notify, Tls, serve_ingest};
 
 /// Open connections keep a stopping server no longer than this.
 const DRAIN: Duration = Duration::from_secs(2);

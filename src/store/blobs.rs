@@ -76,6 +76,13 @@ impl Store {
         blocking(move || unpack(&packed, bytes, &digest, &place)).await.map(Some)
     }
 
+    /// How many bytes a blob has; none where it is not there.
+    pub async fn blob_bytes(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let mut tx = self.db.read().await?;
+        let row = tx.row("SELECT bytes FROM blobs WHERE digest = $1", args![digest.to_string()]).await?;
+        row.map(|row| row.count("bytes")).transpose()
+    }
+
     /// The newest output of each name that reports of this bank left.
     pub async fn outputs(&self, namespace: &str, bank: &str) -> Result<BTreeMap<String, Digest>, StoreError> {
         let mut tx = self.db.read().await?;

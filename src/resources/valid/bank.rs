@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{self, Bank, PathInVolume, SqlDatabase};
 use crate::resources::{
-    ConditionName, Database, EnvVar, ExtraVolume, LabelSelector, MemoryBank, MemoryBankSpec, Repository, SecretKeyRef,
-    Tls, VectorStore, Volume, Workload, rules,
+    ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec, Repository,
+    SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
@@ -22,6 +22,8 @@ pub struct ValidBank {
     pub volumes: Vec<ValidVolume>,
     /// The keys of Secrets that it refers to.
     pub secrets: Vec<SecretUse>,
+    /// Changes to its Jobs; ignored in local mode.
+    pub job_template: Option<JobTemplate>,
 }
 
 /// A declared volume.
@@ -80,6 +82,7 @@ impl ValidBank {
             waived_conditions: spec.waived_conditions.clone(),
             volumes,
             secrets: secrets(spec),
+            job_template: spec.job_template.clone(),
             meta,
         });
         wrong.into_result(valid)

@@ -1,0 +1,37 @@
+//! The front end on Kubernetes: watches the custom resources, plans, makes runs and their Jobs, and tells how
+//! things stand in conditions, Events and metrics.
+//!
+//! One queue of banks and one of policies; the objects are mirrored, and every reconcile decides anew by what is
+//! there. Only the leader writes; the others keep their mirrors warm, serve probes and metrics, and take reports.
+
+mod bank;
+mod certificates;
+mod client;
+mod context;
+mod entry;
+mod error;
+pub mod gate;
+mod job;
+mod key;
+mod labels;
+mod lease;
+mod mirror;
+mod needs;
+mod places;
+mod policy;
+mod queue;
+mod routes;
+mod run;
+mod settings;
+mod standing;
+mod start;
+mod told;
+mod watch;
+mod work;
+mod world;
+mod write;
+
+pub use error::OperatorError;
+pub use job::JobSettings;
+pub use settings::Settings;
+pub use work::{Operator, Reports};

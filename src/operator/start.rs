@@ -1,0 +1,218 @@
+//! Starts a run: what it needs is there, its place on a node is found, its Job is made.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::Value;
+
+use super::context::Context;
+use super::entry::{Claim, JobEntry, Read};
+use super::error::ReconcileError;
+use super::job::{JobOrder, job};
+use super::key::Key;
+use super::labels;
+use super::needs;
+use super::queue::backoff;
+use super::run::{Tracked, free, lost, show};
+use super::standing::Note;
+use super::told::Told;
+use super::write::{self, Made};
+use crate::domain::{Outcome, Phase, Reason, RunSpec};
+use crate::plan::{EventReason, RunTold, run_spec};
+use crate::resources::{ValidBank, VolumeSource};
+use crate::store::RunRecord;
+
+/// Pods of a namespace that are looked through for one that has a claim.
+const MAX_PODS: u32 = 1000;
+
+/// Starts a run. When to try again, where its Job was refused for now.
+pub async fn start(
+    cx: &Context,
+    bank: &ValidBank,
+    tracked: &mut Tracked,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ReconcileError> {
+    let Ok(valid) = tracked.entry.valid.clone() else { return Ok(None) };
+    let refused =
+        tracked.entry.status.as_ref().and_then(|status| Some((status.attempts?, status.next_attempt_time.as_ref()?.0)));
+    if let Some((_, next)) = refused.filter(|(_, next)| *next > now) {
+        free(cx, &tracked.entry.id.key);
+        return Ok(Some(next));
+    }
+    let Some(authority) = cx.authority.borrow().clone() else {
+        // Without it no report could be handed in. It comes within seconds, or readiness says why not.
+        free(cx, &tracked.entry.id.key);
+        return Ok(now.checked_add(SignedDuration::from_secs(2)).ok());
+    };
+    let key = tracked.entry.id.key.clone();
+    let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, valid.active_deadline_seconds);
+    let node = match node(cx, bank, &spec).await? {
+        Ok(node) => node,
+        Err(note) => {
+            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+            return Ok(None);
+        }
+    };
+    let uid = tracked.entry.id.uid.clone();
+    let order = JobOrder {
+        settings: &cx.jobs,
+        bank,
+        spec: &spec,
+        run_uid: &uid,
+        ingest_ca: authority.ca(),
+        node: node.as_deref(),
+    };
+    let job = match job(&order) {
+        Ok(job) => job,
+        Err(error) => {
+            let note = Note::new(Reason::TaskFailed, error.to_string());
+            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+            return Ok(None);
+        }
+    };
+    // First the record: the order of runs decides whose report is the newest.
+    note_begin(cx, tracked, &spec, now).await?;
+    match write::create(&cx.client, &job, &uid).await? {
+        Made::Ours(made) => {
+            cx.world.jobs.put(JobEntry::read(kube::core::DeserializeGuard(Ok(made))));
+            tracked.view.phase = Phase::Running;
+            tracked.view.started = Some(now);
+            tracked.view.reason.clear();
+            tracked.view.message.clear();
+            let told = RunTold { job_name: Some(key.name.clone()), ..RunTold::default() };
+            show(cx, tracked, told, now).await?;
+            let told = Told {
+                warning: false,
+                reason: EventReason::RunStarted.name().to_owned(),
+                action: "Start".to_owned(),
+                note: format!("made the Job {}", key.name),
+            };
+            cx.teller.tell("MaintenanceRun", &tracked.entry.id, &[told]).await;
+            Ok(None)
+        }
+        Made::Theirs => {
+            let note =
+                Note::new(Reason::TaskFailed, "a Job of its name exists and is somebody else's: rename that one");
+            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+            Ok(None)
+        }
+        Made::Invalid(why) => {
+            let note = Note::new(Reason::PodForbidden, format!("its Job is refused; look at spec.jobTemplate: {why}"));
+            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+            Ok(None)
+        }
+        Made::Forbidden(why) => {
+            let attempts = refused.map_or(0, |(attempts, _)| attempts).saturating_add(1);
+            let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
+            let next = now.checked_add(wait).unwrap_or(now);
+            tracked.view.phase = Phase::Pending;
+            Reason::PodForbidden.name().clone_into(&mut tracked.view.reason);
+            tracked.view.message = format!("its Job may not be made, and is tried again: {why}");
+            free(cx, &key);
+            show(cx, tracked, RunTold { refused: Some((attempts, next)), ..RunTold::default() }, now).await?;
+            Ok(Some(next))
+        }
+    }
+}
+
+async fn note_begin(cx: &Context, tracked: &Tracked, spec: &RunSpec, now: Timestamp) -> Result<(), ReconcileError> {
+    let id = &tracked.entry.id;
+    let record = RunRecord {
+        uid: id.uid.clone(),
+        namespace: id.key.namespace.clone(),
+        bank: spec.bank.name.clone(),
+        name: id.key.name.clone(),
+        owner: serde_json::to_value(&tracked.view.owner).unwrap_or(Value::Null),
+        spec: serde_json::to_value(spec).unwrap_or(Value::Null),
+        phase: Phase::Pending,
+        reason: String::new(),
+        message: String::new(),
+        created: id.created,
+        started: None,
+        finished: None,
+        report: None,
+    };
+    if let crate::store::Begin::Exists(known) = cx.store.begin_run(&record).await?
+        && known.uid != id.uid
+    {
+        // A run of this name that was deleted: what it reported stays, its row makes place.
+        cx.store.delete_runs(&[known.uid]).await?;
+        cx.store.begin_run(&record).await?;
+    }
+    cx.store.mark_started(&id.uid, now).await?;
+    Ok(())
+}
+
+/// The node on which a run must be executed, if any; or why it cannot be executed at all.
+async fn node(cx: &Context, bank: &ValidBank, spec: &RunSpec) -> Result<Result<Option<String>, Note>, ReconcileError> {
+    let mounted = needs::volumes(&spec.bank, &spec.tasks);
+    let sqlite = needs::sqlite(&spec.bank, &spec.tasks);
+    let mut bound = BTreeSet::new();
+    let mut exclusive = BTreeSet::new();
+    for volume in bank.volumes.iter().filter(|volume| mounted.contains(&volume.name)) {
+        let VolumeSource::Claim(name) = &volume.source else { continue };
+        let Some(claim) = cx.world.claims.get(&Key::new(spec.namespace.as_str(), name)) else {
+            let message = format!("there is no PersistentVolumeClaim {name}, which the volume {} names", volume.name);
+            return Ok(Err(Note::new(Reason::VolumeNotFound, message)));
+        };
+        if one_node(&claim) || sqlite.contains(&volume.name) {
+            bound.insert(name.clone());
+        }
+        if claim.access_modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+            exclusive.insert(name.clone());
+        }
+    }
+    if bound.is_empty() {
+        return Ok(Ok(None));
+    }
+    let pods: Api<Pod> = Api::namespaced(cx.client.clone(), &spec.namespace);
+    let params = ListParams::default().match_any().limit(MAX_PODS);
+    let pods = pods.list(&params).await.map_err(ReconcileError::api("pods that use the bank's claims"))?;
+    Ok(place(&pods.items, &bound, &exclusive, &spec.run))
+}
+
+/// Whether a claim can be used on one node at a time.
+fn one_node(claim: &Claim) -> bool {
+    !claim.access_modes.iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
+}
+
+/// The node of the pods that have the claims. Pure.
+fn place(
+    pods: &[Pod],
+    bound: &BTreeSet<String>,
+    exclusive: &BTreeSet<String>,
+    run: &str,
+) -> Result<Option<String>, Note> {
+    let mut nodes = BTreeSet::new();
+    for pod in pods {
+        let own = pod.metadata.labels.as_ref().and_then(|known| known.get(labels::RUN)).is_some_and(|of| of == run);
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+        let Some(spec) = pod.spec.as_ref().filter(|_| !own && !matches!(phase, "Succeeded" | "Failed")) else {
+            continue;
+        };
+        let volumes = spec.volumes.iter().flatten();
+        let claims: Vec<&String> = volumes
+            .filter_map(|volume| volume.persistent_volume_claim.as_ref())
+            .map(|source| &source.claim_name)
+            .filter(|claim| bound.contains(*claim))
+            .collect();
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        if let Some(claim) = claims.iter().find(|claim| exclusive.contains(**claim)) {
+            let message = format!("the claim {claim} is ReadWriteOncePod, and the pod {name} has it: no other pod can");
+            return Err(Note::new(Reason::VolumeExclusive, message));
+        }
+        if let Some(node) = spec.node_name.as_ref().filter(|_| !claims.is_empty()) {
+            nodes.insert(node.clone());
+        }
+    }
+    if nodes.len() > 1 {
+        let nodes: Vec<_> = nodes.into_iter().collect();
+        let message =
+            format!("its claims are in use on several nodes ({}): no pod can have them all", nodes.join(", "));
+        return Err(Note::new(Reason::VolumesApart, message));
+    }
+    Ok(nodes.into_iter().next())
+}

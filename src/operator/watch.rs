@@ -1,0 +1,114 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use futures::stream::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Config, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::entry::Read;
+use super::key::Key;
+use super::mirror::{Change, Mirror};
+use crate::board::Readiness;
+
+/// How long a watch may be silent before the server is asked to end it; a dead connection is noticed this late.
+const SILENCE_SECONDS: u32 = 240;
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+
+/// What is watched, and who is told.
+pub struct Watch<T: Read> {
+    /// The objects that are wanted; `None` of a namespace is all of them.
+    pub api: Api<DeserializeGuard<T::Object>>,
+    /// The one namespace of `api`.
+    pub namespace: Option<String>,
+    /// What selects them by label; empty for all.
+    pub labels: &'static str,
+    /// The part of `/readyz` that waits for the first list: the kind's plural.
+    pub part: &'static str,
+    /// Where they are kept.
+    pub mirror: Arc<Mirror<T>>,
+    /// Told once the first list is whole.
+    pub synced: Option<oneshot::Sender<()>>,
+}
+
+impl<T: Read> Watch<T>
+where
+    T::Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    /// Keeps the mirror as the API server tells it, for ever, and tells what changed. What this process wrote itself
+    /// is there already, and is not told again.
+    pub async fn run(mut self, readiness: &Readiness, changed: impl Fn(Change<T>)) {
+        let mut config = Config::default().timeout(SILENCE_SECONDS).page_size(PAGE);
+        if !self.labels.is_empty() {
+            config = config.labels(self.labels);
+        }
+        let mut events = watch_objects(self.api.clone(), config).default_backoff().boxed();
+        let mut listed = Vec::new();
+        loop {
+            match events.try_next().await {
+                Ok(Some(event)) => self.take(event, &mut listed, readiness, &changed),
+                Ok(None) => return,
+                Err(error) => {
+                    let why = explain(&error, self.part);
+                    tracing::warn!(kind = self.part, "{why}");
+                    readiness.pending(self.part, why);
+                }
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: Event<DeserializeGuard<T::Object>>,
+        listed: &mut Vec<T>,
+        readiness: &Readiness,
+        changed: &impl Fn(Change<T>),
+    ) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => listed.push(T::read(object)),
+            Event::InitDone => {
+                let changes = self.mirror.replace(self.namespace.as_deref(), std::mem::take(listed));
+                changes.into_iter().for_each(changed);
+                readiness.ready(self.part, "");
+                if let Some(synced) = self.synced.take() {
+                    // Nobody waits any more where the operator is ending.
+                    let _ = synced.send(());
+                }
+            }
+            Event::Apply(object) => {
+                self.mirror.put(T::read(object)).into_iter().for_each(changed);
+                readiness.ready(self.part, "");
+            }
+            Event::Delete(object) => {
+                if let Some(before) = self.mirror.remove(&Key::of(&object)) {
+                    changed(Change { before: Some(before), now: None });
+                }
+            }
+        }
+    }
+}
+
+/// What a watch waits for, and what to do.
+fn explain(error: &watcher::Error, plural: &str) -> String {
+    let refused = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.as_ref()),
+        watcher::Error::WatchError(status) => Some(status.as_ref()),
+        _ => None,
+    };
+    match refused {
+        Some(status) if status.is_not_found() => {
+            format!("{plural} are not known to the API server: install the CustomResourceDefinitions (crds/)")
+        }
+        Some(status) if status.is_forbidden() => format!("{plural} may not be watched: {}", status.message),
+        Some(status) if status.code == 410 => format!("the list of {plural} is too old and is read anew"),
+        Some(status) => format!("{plural}: the API server answers {}: {}", status.code, status.message),
+        None => format!("{plural}: the API server does not answer: {error}"),
+    }
+}

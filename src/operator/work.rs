@@ -1,0 +1,428 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::certificates::Certificates;
+use super::client::client;
+use super::context::Context;
+use super::entry::{Labelled, Read};
+use super::error::{OperatorError, ReconcileError};
+use super::key::Key;
+use super::labels::SELECTOR;
+use super::lease::{Election, Leadership};
+use super::mirror::{Change, Mirror};
+use super::places::Places;
+use super::queue::Queue;
+use super::settings::Settings;
+use super::told::Teller;
+use super::watch::Watch;
+use super::world::World;
+use super::{bank, policy};
+use crate::board::{BankName, Board};
+use crate::delivery::Authority;
+use crate::domain::Phase;
+use crate::store::{BankMetrics, Limits, Store};
+
+/// How long one reconcile may take.
+const RECONCILE: Duration = Duration::from_secs(120);
+/// How often the numbers of the process are taken, those of the store, and old records are removed.
+const TICKS: (Duration, Duration, Duration) =
+    (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
+/// How long workers get to end what they are at.
+const GRACE: Duration = Duration::from_secs(10);
+/// Where the ingest endpoint tells whose report was stored: namespace and run.
+pub type Reports = mpsc::Receiver<(String, String)>;
+
+/// The operator, ready to run.
+pub struct Operator {
+    settings: Settings,
+    cx: Arc<Context>,
+    /// Watches and reads; also the lease, which is held by who does not lead yet.
+    reader: Client,
+    leadership: Arc<Leadership>,
+    certificates: Certificates,
+}
+
+/// Who looks at what.
+#[derive(Clone, Copy)]
+enum Controller {
+    /// Banks, with their runs, checks and audits.
+    Bank,
+    /// Policies.
+    Policy,
+}
+
+impl Controller {
+    const ALL: [Self; 2] = [Self::Bank, Self::Policy];
+
+    /// As metrics name it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bank => "memorybank",
+            Self::Policy => "maintenancepolicy",
+        }
+    }
+
+    /// How many objects it looks at at once.
+    const fn workers(self) -> usize {
+        match self {
+            Self::Bank => 8,
+            Self::Policy => 2,
+        }
+    }
+
+    const fn queue(self, cx: &Context) -> &Queue<Key> {
+        match self {
+            Self::Bank => &cx.banks,
+            Self::Policy => &cx.policies,
+        }
+    }
+
+    async fn reconcile(self, cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
+        match self {
+            Self::Bank => bank::reconcile(cx, key, now).await,
+            Self::Policy => policy::reconcile(cx, key, now).await,
+        }
+    }
+}
+
+impl Operator {
+    /// Prepares all; nothing is asked of the API server yet.
+    pub fn new(
+        settings: Settings,
+        config: Config,
+        store: Arc<Store>,
+        board: Arc<Board>,
+    ) -> Result<Self, OperatorError> {
+        let leadership = Arc::new(Leadership::default());
+        let failed = |error: kube::Error| OperatorError::Client(error.to_string());
+        let reader = client(config.clone(), Arc::clone(&board), None).map_err(failed)?;
+        let writer = client(config, Arc::clone(&board), Some(Arc::clone(&leadership))).map_err(failed)?;
+        let (sender, authority) = watch::channel(None);
+        let certificates = Certificates {
+            client: writer.clone(),
+            namespace: settings.namespace.clone(),
+            secret: settings.ingest_secret.clone(),
+            names: settings.ingest_names.clone(),
+            board: Arc::clone(&board),
+            authority: sender,
+        };
+        let cx = Context {
+            world: World { own: settings.namespace.clone(), ..World::default() },
+            store,
+            board,
+            teller: Teller::new(writer.clone(), &settings.identity),
+            client: writer,
+            banks: Queue::default(),
+            policies: Queue::default(),
+            places: Places::new(settings.max_active_jobs),
+            jobs: settings.jobs.clone(),
+            host_paths: settings.host_paths.clone(),
+            authority,
+            known: Mutex::new(HashMap::new()),
+            metrics: Mutex::new(BTreeMap::new()),
+        };
+        Ok(Self { settings, cx: Arc::new(cx), reader, leadership, certificates })
+    }
+
+    /// What the ingest endpoint serves with, once it is there.
+    pub fn authority(&self) -> watch::Receiver<Option<Arc<Authority>>> {
+        self.cx.authority.clone()
+    }
+
+    /// A client that reads, for whoever checks tokens.
+    pub fn reader(&self) -> Client {
+        self.reader.clone()
+    }
+
+    /// Works until `stop`. An error means that this replica must not go on.
+    pub async fn run(self, mut reports: Reports, stop: CancellationToken) -> Result<(), OperatorError> {
+        let Self { settings, cx, reader, leadership, certificates } = self;
+        let election = Election {
+            client: reader.clone(),
+            namespace: settings.namespace.clone(),
+            lease: settings.lease.clone(),
+            me: settings.identity.clone(),
+            leadership: Arc::clone(&leadership),
+        };
+        // Whatever is spawned here ends with this set.
+        let mut tasks = JoinSet::new();
+        let synced = watch_all(&cx, &reader, &settings, &mut tasks);
+        tasks.spawn(certificates.run());
+        tasks.spawn(numbers(Arc::clone(&cx), Arc::clone(&leadership)));
+        let shared = Arc::clone(&cx);
+        tasks.spawn(async move {
+            while let Some((namespace, run)) = reports.recv().await {
+                let run = shared.world.runs.get(&Key::new(namespace.as_str(), run));
+                if let Some(bank) = run.and_then(|run| run.valid.as_ref().ok().map(|valid| valid.bank_name.clone())) {
+                    shared.stored(&Key::new(namespace, bank));
+                }
+            }
+        });
+        let workers = CancellationToken::new();
+        let mut working = JoinSet::new();
+        let leading = async {
+            for first in synced {
+                // A watch that ends before its first list ends with the operator.
+                let _ = first.await;
+            }
+            leadership.elected().await;
+            adopt(&cx);
+            for controller in Controller::ALL {
+                for _ in 0..controller.workers() {
+                    working.spawn(work(Arc::clone(&cx), controller, workers.clone()));
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        // The lease is given back when the workers have ended.
+        let resign = CancellationToken::new();
+        let mut elected = tokio::spawn({
+            let resign = resign.clone();
+            async move { election.run(&resign).await }
+        });
+        let outcome = tokio::select! {
+            () = leading => Ok(()),
+            ended = &mut elected => ended.unwrap_or(Ok(())).map_err(OperatorError::from),
+            () = stop.cancelled() => Ok(()),
+        };
+        workers.cancel();
+        let ended = async { while working.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("some reconciles did not end in time; the next leader looks at their objects anew");
+        }
+        resign.cancel();
+        if !elected.is_finished() {
+            let _ = elected.await;
+        }
+        outcome
+    }
+}
+
+/// Takes what earlier leaders left: the Jobs that are active, and everything to be looked at.
+fn adopt(cx: &Context) {
+    for run in cx.world.runs.all() {
+        let status = run.status.as_ref();
+        let ended = status.is_some_and(|status| status.completion_time.is_some());
+        if !ended && status.is_some_and(|status| status.job_name.is_some()) {
+            cx.places.occupy(&run.id.key);
+        }
+    }
+    cx.world.banks.all().iter().for_each(|bank| cx.banks.add(bank.id.key.clone()));
+    cx.world.policies.all().iter().for_each(|policy| cx.policies.add(policy.id.key.clone()));
+}
+
+/// Begins every watch; what they are done with when their first lists are whole.
+fn watch_all(
+    cx: &Arc<Context>,
+    client: &Client,
+    settings: &Settings,
+    tasks: &mut JoinSet<()>,
+) -> Vec<oneshot::Receiver<()>> {
+    let mut synced = Vec::new();
+    let namespaces: Vec<Option<&str>> = match settings.watched.as_slice() {
+        [] => vec![None],
+        some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
+    };
+    let world = &cx.world;
+    for namespace in namespaces {
+        let mut begin = Begin { cx, client, namespace, tasks, synced: &mut synced };
+        begin.watch("memorybanks", "", &world.banks, Context::bank_changed);
+        begin.watch("maintenancepolicies", "", &world.policies, Context::policy_changed);
+        begin.watch("maintenanceruns", "", &world.runs, Context::run_changed);
+        begin.watch("integritychecks", "", &world.checks, Context::check_changed);
+        begin.watch("securityaudits", "", &world.audits, Context::audit_changed);
+        begin.watch("jobs", SELECTOR, &world.jobs, Context::job_changed);
+        begin.watch("pods", SELECTOR, &world.pods, Context::pod_changed);
+        begin.watch("persistentvolumeclaims", "", &world.claims, Context::claim_changed);
+    }
+    if settings.watched.is_empty() {
+        let (first, done) = oneshot::channel();
+        synced.push(done);
+        let watch = Watch::<Labelled> {
+            api: Api::all(client.clone()),
+            namespace: None,
+            labels: "",
+            part: "namespaces",
+            mirror: Arc::clone(&world.namespaces),
+            synced: Some(first),
+        };
+        let cx = Arc::clone(cx);
+        tasks.spawn(async move { watch.run(&cx.board.readiness, |change| cx.namespace_changed(&change)).await });
+    }
+    synced
+}
+
+struct Begin<'a> {
+    cx: &'a Arc<Context>,
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    tasks: &'a mut JoinSet<()>,
+    synced: &'a mut Vec<oneshot::Receiver<()>>,
+}
+
+impl Begin<'_> {
+    fn watch<T: Read>(
+        &mut self,
+        part: &'static str,
+        labels: &'static str,
+        mirror: &Arc<Mirror<T>>,
+        changed: fn(&Context, &Change<T>),
+    ) where
+        T::Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let api: Api<DeserializeGuard<T::Object>> = match self.namespace {
+            None => Api::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+        };
+        let (first, done) = oneshot::channel();
+        self.synced.push(done);
+        self.cx.board.readiness.pending(part, "not listed yet");
+        let watch = Watch {
+            api,
+            namespace: self.namespace.map(str::to_owned),
+            labels,
+            part,
+            mirror: Arc::clone(mirror),
+            synced: Some(first),
+        };
+        let cx = Arc::clone(self.cx);
+        self.tasks.spawn(async move { watch.run(&cx.board.readiness, |change| changed(&cx, &change)).await });
+    }
+}
+
+/// Looks at one key after the other until `stop`. What was begun is ended.
+async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken) {
+    let queue = controller.queue(&cx);
+    let name = controller.name();
+    loop {
+        let key = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            key = queue.next() => key,
+        };
+        let begun = Instant::now();
+        let now = Timestamp::now();
+        let outcome = tokio::time::timeout(RECONCILE, controller.reconcile(&cx, &key, now)).await;
+        cx.board.operator.observe(name, begun.elapsed());
+        match outcome {
+            Ok(Ok(next)) => queue.done(&key, next.map(|next| begun + until(now, next))),
+            Ok(Err(error)) => {
+                cx.board.operator.count_error(name, error.reason());
+                if matches!(error, ReconcileError::Api { .. }) {
+                    cx.board.operator.count_retry(name);
+                }
+                if let ReconcileError::Store(error) = &error {
+                    cx.board.store.count_error(error.reason());
+                }
+                let wait = queue.failed(&key);
+                tracing::warn!(controller = name, %key, %error, again_in = ?wait, "looked at again");
+            }
+            Err(_) => {
+                cx.board.operator.count_error(name, "TimedOut");
+                queue.failed(&key);
+                tracing::warn!(controller = name, %key, "took too long; looked at again");
+            }
+        }
+    }
+}
+
+/// How long until then; a little more, so that it has come.
+fn until(now: Timestamp, next: Timestamp) -> Duration {
+    let wait = next.duration_since(now) + SignedDuration::from_millis(5);
+    Duration::try_from(wait).unwrap_or_default()
+}
+
+/// Keeps the numbers on the board, for ever.
+async fn numbers(cx: Arc<Context>, leadership: Arc<Leadership>) {
+    let mut tick = tokio::time::interval(TICKS.0);
+    let mut store = tokio::time::interval(TICKS.1);
+    let mut retention = tokio::time::interval(TICKS.2);
+    for interval in [&mut tick, &mut store, &mut retention] {
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            _ = tick.tick() => of_process(&cx, leadership.leads()),
+            _ = store.tick() => of_store(&cx).await,
+            _ = retention.tick() => retain(&cx, leadership.leads()).await,
+        }
+    }
+}
+
+fn of_process(cx: &Context, leads: bool) {
+    cx.board.operator.set_leader(leads);
+    for controller in Controller::ALL {
+        let depth = if leads { controller.queue(cx).depth() } else { 0 };
+        cx.board.operator.set_depth(controller.name(), depth);
+    }
+    let (mut active, mut held) = (0, BTreeMap::<String, u64>::new());
+    for run in cx.world.runs.all() {
+        let Some(status) = &run.status else { continue };
+        match status.phase.as_deref() {
+            Some(phase) if phase == Phase::Running.name() => active += 1,
+            Some(phase) if phase == Phase::Held.name() => {
+                let why = status.conditions.iter().find(|condition| condition.type_ == "Succeeded");
+                *held.entry(why.map(|why| why.reason.clone()).unwrap_or_default()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    cx.board.runs.set_active(active);
+    cx.board.runs.set_held(held);
+}
+
+async fn of_store(cx: &Context) {
+    let read = async { tokio::try_join!(cx.store.size_bytes(), cx.store.oldest_event(), cx.store.bank_metrics()) };
+    match read.await {
+        Ok((bytes, oldest, metrics)) => {
+            cx.board.store.set(bytes, oldest);
+            cx.board.readiness.ready("store", "");
+            let before = std::mem::replace(&mut *cx.metrics.lock().unwrap_or_else(PoisonError::into_inner), metrics);
+            let changed = |bank: &Key| {
+                let name = (bank.namespace.clone(), bank.name.clone());
+                before.get(&name) != cx.metrics.lock().unwrap_or_else(PoisonError::into_inner).get(&name)
+            };
+            let banks = cx.world.banks.all();
+            banks.iter().filter(|bank| changed(&bank.id.key)).for_each(|bank| cx.bank_shown(&bank.id.key));
+        }
+        Err(error) => {
+            cx.board.store.count_error(error.reason());
+            cx.board.readiness.pending("store", error.to_string());
+            tracing::warn!(%error, "metrics of the store are those of before");
+        }
+    }
+}
+
+async fn retain(cx: &Context, leads: bool) {
+    if !leads {
+        return;
+    }
+    match cx.store.apply_retention(Timestamp::now(), &Limits::default()).await {
+        Ok(removed) => tracing::debug!(?removed, "retention"),
+        Err(error) => tracing::warn!(%error, "retention is tried again later"),
+    }
+}
+
+impl Context {
+    /// What the store counted of a bank at the last look.
+    pub fn metrics_of(&self, bank: &BankName) -> BankMetrics {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).get(bank).cloned().unwrap_or_default()
+    }
+}
