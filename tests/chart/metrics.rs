@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::guardian::{skipped, text};
 use crate::text_of;
 
 /// What a histogram is stored as.
@@ -100,4 +102,25 @@ fn every_panel_has_its_place_a_description_and_a_question() {
             assert!(targets.iter().all(|target| target["expr"].as_str().unwrap().contains("memorybank_")), "{title}");
         }
     }
+}
+
+/// Grafana's own words are replaced by what they come to.
+#[test]
+fn promtool_reads_the_questions_of_the_dashboard() {
+    let dashboard: Value = serde_json::from_str(&text_of("charts/memorybank-operator/files/dashboard.json")).unwrap();
+    let mut rules = Vec::new();
+    for target in dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array()).flatten() {
+        let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        let expression = expression.replace("$namespace", ".*").replace("$bank", ".*");
+        assert!(!expression.contains('$'), "{expression}");
+        rules.push(json!({"record": format!("panel:question:{}", rules.len()), "expr": expression}));
+    }
+    assert!(rules.len() > 20);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.json");
+    fs::write(&file, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).unwrap();
+    let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(&file).output() else {
+        return skipped("no promtool (Debian: prometheus) on PATH");
+    };
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }

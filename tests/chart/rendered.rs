@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::guardian::text;
+use crate::guardian::{memorybank, text};
 use crate::helm::{ALL, CHART, EVERYTHING, HIGHLY_AVAILABLE, Helm, NAMESPACE, NAMESPACED, Objects, WITHOUT_CRDS, name, namespace};
 use crate::{names_in, repository, text_of};
 
@@ -145,4 +145,12 @@ fn the_chart_is_of_the_version_of_the_program() {
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["apiVersion"], "v2");
     assert_eq!(chart["kubeVersion"], ">=1.33.0-0");
+}
+
+#[test]
+fn the_example_that_the_notes_name_is_good() {
+    let example = repository("examples/kubernetes/quickstart.yaml");
+    let output = memorybank().arg("lint").arg(example).output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
 }
