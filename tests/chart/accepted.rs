@@ -14,8 +14,9 @@ use crate::repository;
 /// The definitions of ServiceMonitor, PodMonitor and PrometheusRule lie in this module.
 const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 const MONITORING_KINDS: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
-/// The API server limits a Secret to 1 MiB; the README says what a release takes.
-const MAX_SECRET_BYTES: usize = 128 * 1024;
+/// Helm keeps a release, chart and manifest, in a Secret, which the API server limits to 1 MiB. Half of it is left for
+/// charts that take this one in.
+const MAX_RELEASE_BYTES: usize = 512 * 1024;
 
 fn succeeded(output: &Output, what: &str) {
     assert!(output.status.success(), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
@@ -23,7 +24,8 @@ fn succeeded(output: &Output, what: &str) {
 
 /// The folder of the monitoring definitions, from Go's cache or fetched once.
 fn monitoring() -> Option<PathBuf> {
-    let output = Command::new("go").args(["mod", "download", "-json", MONITORING]).current_dir(std::env::temp_dir()).output();
+    let output =
+        Command::new("go").args(["mod", "download", "-json", MONITORING]).current_dir(std::env::temp_dir()).output();
     let told: Option<Value> = output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
     let folder = told.and_then(|told| Some(Path::new(told["Dir"].as_str()?).join("example/prometheus-operator-crd")));
     if folder.is_none() {
@@ -84,9 +86,11 @@ fn the_operators_pod_passes_the_restricted_standard() {
         pod["spec"]["serviceAccountName"] = "default".into();
         // The class of the cluster's own parts is for their namespace alone.
         pod["spec"].as_object_mut().unwrap().remove("priorityClassName");
-        let account = plane.kubectl().args(["-n", "restricted", "wait", "--for=create", "serviceaccount/default"]).output();
+        let account =
+            plane.kubectl().args(["-n", "restricted", "wait", "--for=create", "serviceaccount/default"]).output();
         succeeded(&account.unwrap(), "the default account");
-        let output = plane.kubectl_with(&["create", "--dry-run=server", "--validate=strict", "-f", "-"], &pod.to_string());
+        let output =
+            plane.kubectl_with(&["create", "--dry-run=server", "--validate=strict", "-f", "-"], &pod.to_string());
         succeeded(&output, &format!("{values:?}"));
     }
 }
@@ -100,7 +104,8 @@ fn the_plain_install_is_built_by_kustomize_and_accepted() {
     succeeded(&built, "kubectl kustomize");
     let objects = Objects::parse(&text(&built.stdout));
     assert!(objects.of_kind("CustomResourceDefinition").count() >= 5 && objects.of_kind("Deployment").count() == 1);
-    let output = plane.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "-k", config]).output().unwrap();
+    let output =
+        plane.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "-k", config]).output().unwrap();
     succeeded(&output, "kubectl apply -k");
 }
 
@@ -131,9 +136,9 @@ fn a_release_is_installed_upgraded_and_leaves_only_what_is_the_users() {
 
     let release = plane.kubectl().args(["-n", NAMESPACE, "get", "secrets", "-l", "owner=helm", "-o", "json"]).output();
     let release: Value = serde_json::from_slice(&release.unwrap().stdout).unwrap();
-    let size = release["items"][0]["data"]["release"].as_str().unwrap().len();
+    let size = release["items"][0]["data"]["release"].as_str().unwrap().len() / 4 * 3;
     println!("the release takes {size} bytes of its Secret");
-    assert!(size < MAX_SECRET_BYTES, "{size} bytes");
+    assert!(size < MAX_RELEASE_BYTES, "{size} bytes");
 
     // What the operator wrote stays through an upgrade.
     let filled = r#"{"data":{"ca.crt":"Y2E="}}"#;
@@ -170,8 +175,10 @@ fn people_see_and_change_what_the_aggregated_roles_say() {
     let Some(helm) = Helm::find() else { return };
     let Some((plane, _)) = prepared() else { return };
     let objects = helm.objects(&[]);
-    let roles: Vec<_> = objects.of_kind("ClusterRole").map(|role| role.to_string()).collect();
-    succeeded(&plane.kubectl_with(&["apply", "-f", "-"], &roles.join("\n---\n")), "roles");
+    for kind in ["ClusterRole", "CustomResourceDefinition"] {
+        let all: Vec<_> = objects.of_kind(kind).map(|object| object.to_string()).collect();
+        succeeded(&plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &all.join("\n---\n")), kind);
+    }
     for (role, verb, resource, allowed) in [
         ("view", "list", "memorybanks", true),
         ("view", "create", "memorybanks", false),
@@ -189,7 +196,9 @@ fn people_see_and_change_what_the_aggregated_roles_say() {
         let answer = || text(&plane.kubectl().args(ask).output().unwrap().stdout);
         // The controller of aggregation takes a moment; what is refused is asked for after what is allowed.
         if allowed {
-            crate::guardian::wait_for(&format!("{role}: {verb} {resource}"), || answer().starts_with("yes").then_some(()));
+            crate::guardian::wait_for(&format!("{role}: {verb} {resource}"), || {
+                answer().starts_with("yes").then_some(())
+            });
         } else {
             assert!(answer().starts_with("no"), "{role}: {verb} {resource}");
         }

@@ -16,8 +16,12 @@ pub const RELEASE: &str = "memorybank-operator";
 pub const DEFAULT: &[&str] = &[];
 pub const WITHOUT_CRDS: &[&str] = &["--set", "crds.enabled=false"];
 pub const NAMESPACED: &[&str] = &["--set", "watch.namespaces={team-a,team-b},secrets.namespaces={team-a,vault}"];
-pub const HIGHLY_AVAILABLE: &[&str] =
-    &["--set", "replicaCount=2,store.postgres.urlSecret.name=database,crds.keep=false", "--set", "secrets.namespaces={*}"];
+pub const HIGHLY_AVAILABLE: &[&str] = &[
+    "--set",
+    "replicaCount=2,store.postgres.urlSecret.name=database,crds.keep=false",
+    "--set",
+    "secrets.namespaces={*}",
+];
 pub const EVERYTHING: &[&str] = &["--values", "tests/chart/everything.yaml"];
 pub const ALL: [&[&str]; 5] = [DEFAULT, WITHOUT_CRDS, NAMESPACED, HIGHLY_AVAILABLE, EVERYTHING];
 
@@ -75,7 +79,7 @@ impl Objects {
         Self(all.into_iter().filter(|object| !object.is_null()).collect())
     }
 
-    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub fn of_kind<'a, 'k>(&'a self, kind: &'k str) -> impl Iterator<Item = &'a Value> + use<'a, 'k> {
         self.0.iter().filter(move |object| object["kind"] == kind)
     }
 

@@ -26,7 +26,10 @@ fn the_last_stage_has_one_file_no_shell_and_no_root() {
     assert!(all.iter().any(|line| line.starts_with("ARG RUNTIME=gcr.io/distroless/") && line.ends_with(":nonroot")));
     assert!(shipped.iter().all(|line| !line.starts_with("RUN ") && !line.starts_with("ADD ")), "there is no shell");
     let copies: Vec<_> = shipped.iter().filter(|line| line.starts_with("COPY ")).collect();
-    assert_eq!(copies, ["COPY --from=build --chown=0:0 --chmod=0555 /src/target/release/memorybank /usr/local/bin/memorybank"]);
+    assert_eq!(
+        copies,
+        ["COPY --from=build --chown=0:0 --chmod=0555 /src/target/release/memorybank /usr/local/bin/memorybank"]
+    );
     assert!(shipped.contains(&"USER 65532:65532".to_owned()));
     assert!(shipped.contains(&"ENTRYPOINT [\"/usr/local/bin/memorybank\"]".to_owned()), "the form without a shell");
     for label in ["title", "description", "licenses", "version", "revision", "created", "source"] {
@@ -94,7 +97,8 @@ fn the_image_is_small_and_runs_without_rights() {
     assert!(size < MAX_IMAGE_BYTES, "{size} bytes");
     let label = "{{index .Config.Labels \"org.opencontainers.image.version\"}}";
     assert_eq!(text(&docker(&["image", "inspect", "--format", label, tag]).unwrap().stdout).trim(), "test");
-    let restricted = ["run", "--rm", "--read-only", "--cap-drop=ALL", "--network=none", "--security-opt=no-new-privileges"];
+    let restricted =
+        ["run", "--rm", "--read-only", "--cap-drop=ALL", "--network=none", "--security-opt=no-new-privileges"];
     let run = |more: &[&str]| docker(&[&restricted[..], more].concat()).unwrap();
     let version = run(&[tag, "--version"]);
     assert!(text(&version.stdout).contains(env!("CARGO_PKG_VERSION")), "{}", text(&version.stderr));

@@ -67,7 +67,10 @@ fn the_policy_admits_reports_from_runners_alone() {
     let Some(helm) = Helm::find() else { return };
     for (values, namespaces) in [
         (DEFAULT, json!({})),
-        (NAMESPACED, json!({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}]})),
+        (
+            NAMESPACED,
+            json!({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}]}),
+        ),
     ] {
         let objects = helm.objects(values);
         let policy = &objects.one("NetworkPolicy")["spec"];
@@ -76,7 +79,8 @@ fn the_policy_admits_reports_from_runners_alone() {
         assert_eq!(policy["policyTypes"], json!(["Ingress"]), "egress is free unless asked for");
         let rules = policy["ingress"].as_array().unwrap();
         let of = |port: &str| {
-            let found: Vec<_> = rules.iter().filter(|rule| rule["ports"] == json!([{"port": port, "protocol": "TCP"}])).collect();
+            let found: Vec<_> =
+                rules.iter().filter(|rule| rule["ports"] == json!([{"port": port, "protocol": "TCP"}])).collect();
             assert_eq!(found.len(), 1, "{port}");
             assert!(container_port(&objects, port) > 0);
             found[0]

@@ -74,7 +74,8 @@ fn postgresql_is_told_by_a_file_and_rolls() {
     let arguments = arguments(&objects);
     assert!(arguments.contains(&"--postgres-url-file=/etc/memorybank/postgres/url"));
     assert!(arguments.iter().all(|argument| !argument.starts_with("--data")), "the two exclude each other");
-    let secret = pod(&objects)["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "postgres").unwrap();
+    let secret =
+        pod(&objects)["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "postgres").unwrap();
     assert_eq!(secret["secret"], json!({"secretName": "database", "items": [{"key": "url", "path": "url"}]}));
     let mounts = pod(&objects)["containers"][0]["volumeMounts"].as_array().unwrap();
     let mount = mounts.iter().find(|mount| mount["name"] == "postgres").unwrap();

@@ -125,7 +125,8 @@ fn the_roles_of_people_are_aggregated_and_never_bound() {
     let objects = helm.objects(&[]);
     let kinds = ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits"];
     let expected = |suffix: &str, verbs: &[&str]| -> BTreeSet<String> {
-        let each = |kind: &&str| verbs.iter().map(|verb| format!("memorybank.dev/{kind}{suffix} {verb}")).collect::<Vec<_>>();
+        let each =
+            |kind: &&str| verbs.iter().map(|verb| format!("memorybank.dev/{kind}{suffix} {verb}")).collect::<Vec<_>>();
         kinds.iter().flat_map(each).collect()
     };
     for (role, to, rights_of_it) in [
