@@ -49,6 +49,7 @@ cluster:
 # Files that are made from the code: tests fail while they are out of date.
 generate:
 	$(CARGO) run -- crd --out crds
+	config/render
 
 $(DENY)/bin/cargo-deny:
 	cargo install cargo-deny --version 0.20.2 --locked --root $(DENY)

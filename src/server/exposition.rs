@@ -73,6 +73,20 @@ fn of_banks(banks: &Banks, text: &mut Text) {
             }
         }
     }
+    let help = "Since when a condition has its status; the reason may have changed since";
+    let mut family = text.family(Kind::Gauge, "bank_condition_since_timestamp_seconds", help);
+    for ((namespace, bank), state) in banks {
+        for condition in &state.status.conditions {
+            let labels = [
+                ("namespace", namespace.as_str()),
+                ("bank", bank),
+                ("condition", &condition.type_),
+                ("status", &condition.status),
+                ("reason", &condition.reason),
+            ];
+            family.sample(&labels, seconds(condition.last_transition_time.0));
+        }
+    }
     let mut family =
         text.family(Kind::Gauge, "bank_health_score", "Health of a bank, 0 to 100; absent while nothing is known");
     for ((namespace, bank), state) in banks {
@@ -120,7 +134,13 @@ fn of_banks(banks: &Banks, text: &mut Text) {
 /// The value of a metric of a schedule, if there is one.
 type OfSchedule = fn(&ScheduleStatus, &BankState) -> Option<f64>;
 
-const SCHEDULE_METRICS: [(Kind, &str, &str, OfSchedule); 7] = [
+const SCHEDULE_METRICS: [(Kind, &str, &str, OfSchedule); 9] = [
+    (
+        Kind::Gauge,
+        "schedule_since_timestamp_seconds",
+        "From when on slots count: bank or schedule new, its clock changed, resumed",
+        |row, _| row.since_time.as_ref().map(|time| seconds(time.0)),
+    ),
     (Kind::Gauge, "schedule_last_run_timestamp_seconds", "When the newest run of a schedule began", |row, _| {
         row.last_run_time.as_ref().map(|time| seconds(time.0))
     }),
@@ -140,7 +160,16 @@ const SCHEDULE_METRICS: [(Kind, &str, &str, OfSchedule); 7] = [
         "The longest gap between two slots of a schedule in the coming year",
         |row, _| row.expected_interval_seconds.and_then(|gap| u64::try_from(gap).ok()).map(number),
     ),
-    (Kind::Gauge, "schedule_suspended", "Whether bank or policy is suspended", |_, state| Some(truth(state.suspended))),
+    // A row without a next slot is suspended, by its policy if not by its bank.
+    (Kind::Gauge, "schedule_suspended", "Whether bank or policy is suspended", |row, state| {
+        Some(truth(state.suspended || row.next_slot_time.is_none()))
+    }),
+    (
+        Kind::Gauge,
+        "schedule_missed_slot_timestamp_seconds",
+        "The newest slot that was missed; absent once the run of a later slot has ended",
+        |row, _| row.last_missed_slot_time.as_ref().map(|time| seconds(time.0)),
+    ),
     (Kind::Counter, "schedule_missed_runs_total", "Slots of a schedule that nothing ran", |row, _| {
         Some(number(row.missed_runs.unwrap_or_default()))
     }),

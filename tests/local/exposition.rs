@@ -59,12 +59,14 @@ fn metrics_of_a_damaged_bank_keep_the_rules() {
     assert_eq!(types.keys().collect::<Vec<_>>(), helps.keys().collect::<Vec<_>>());
     for name in [
         "bank_condition",
+        "bank_condition_since_timestamp_seconds",
         "bank_health_score",
         "bank_findings",
         "bank_corruption_events_total",
         "bank_open_corruption",
         "bank_memories",
         "bank_database_size_bytes",
+        "schedule_since_timestamp_seconds",
         "schedule_last_run_timestamp_seconds",
         "schedule_last_success_timestamp_seconds",
         "schedule_last_run_success",

@@ -1,0 +1,206 @@
+//! What a real API server says to the objects: every field is known to it, under strict validation; and a release is
+//! installed, upgraded and removed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::control_plane::ControlPlane;
+use crate::guardian::{skipped, text};
+use crate::helm::{ALL, CHART, Helm, NAMESPACE, Objects, RELEASE, name};
+use crate::repository;
+
+/// The definitions of ServiceMonitor, PodMonitor and PrometheusRule lie in this module.
+const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
+const MONITORING_KINDS: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
+/// Helm keeps a release, chart and manifest, in a Secret, which the API server limits to 1 MiB. Half of it is left for
+/// charts that take this one in.
+const MAX_RELEASE_BYTES: usize = 512 * 1024;
+
+fn succeeded(output: &Output, what: &str) {
+    assert!(output.status.success(), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// The folder of the monitoring definitions, from Go's cache or fetched once.
+fn monitoring() -> Option<PathBuf> {
+    let output =
+        Command::new("go").args(["mod", "download", "-json", MONITORING]).current_dir(std::env::temp_dir()).output();
+    let told: Option<Value> = output.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+    let folder = told.and_then(|told| Some(Path::new(told["Dir"].as_str()?).join("example/prometheus-operator-crd")));
+    if folder.is_none() {
+        skipped("no definitions of prometheus-operator: Go fetches them once");
+    }
+    folder
+}
+
+/// A control plane with namespaces and definitions that the values speak of, and whether those of monitoring are there.
+fn prepared() -> Option<(&'static ControlPlane, bool)> {
+    let plane = ControlPlane::shared()?;
+    for namespace in [NAMESPACE, "team-a", "team-b", "vault"] {
+        let _there = plane.kubectl().args(["create", "namespace", namespace]).output().unwrap();
+    }
+    let monitoring = monitoring();
+    for kind in monitoring.iter().flat_map(|folder| MONITORING_KINDS.map(|kind| (folder, kind))) {
+        let file = kind.0.join(format!("monitoring.coreos.com_{}.yaml", kind.1));
+        let file = file.to_str().unwrap();
+        succeeded(&plane.kubectl().args(["apply", "--server-side", "-f", file]).output().unwrap(), kind.1);
+        let crd = format!("crd/{}.monitoring.coreos.com", kind.1);
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", &crd];
+        succeeded(&plane.kubectl().args(wait).output().unwrap(), kind.1);
+    }
+    Some((plane, monitoring.is_some()))
+}
+
+#[test]
+fn every_rendered_object_is_accepted_under_strict_validation() {
+    let Some(helm) = Helm::find() else { return };
+    let Some((plane, monitoring)) = prepared() else { return };
+    for values in ALL {
+        let objects = Objects::parse(&helm.render(values));
+        let asked = objects.0.iter().filter(|object| monitoring || object["apiVersion"] != "monitoring.coreos.com/v1");
+        let documents: Vec<_> = asked.map(|object| object.to_string()).collect();
+        let number = documents.len();
+        let apply = ["apply", "--dry-run=server", "--validate=strict", "--output=name", "-f", "-"];
+        let output = plane.kubectl_with(&apply, &documents.join("\n---\n"));
+        succeeded(&output, &format!("{values:?}"));
+        let said = text(&output.stderr);
+        assert!(!said.contains("Warning: would violate") && !said.contains("unknown field"), "{said}");
+        assert_eq!(text(&output.stdout).lines().count(), number, "{values:?}");
+    }
+}
+
+#[test]
+fn the_operators_pod_passes_the_restricted_standard() {
+    let Some(helm) = Helm::find() else { return };
+    let Some(plane) = ControlPlane::shared() else { return };
+    let namespace = text(&std::fs::read(repository("config/namespace.yaml")).unwrap()).replace(NAMESPACE, "restricted");
+    succeeded(&plane.kubectl_with(&["apply", "-f", "-"], &namespace), "a restricted namespace");
+    for values in ALL {
+        let objects = helm.objects(values);
+        let mut pod = objects.one("Deployment")["spec"]["template"].clone();
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        pod["metadata"]["name"] = "operator".into();
+        pod["metadata"]["namespace"] = "restricted".into();
+        pod["spec"]["serviceAccountName"] = "default".into();
+        // The class of the cluster's own parts is for their namespace alone.
+        pod["spec"].as_object_mut().unwrap().remove("priorityClassName");
+        let account =
+            plane.kubectl().args(["-n", "restricted", "wait", "--for=create", "serviceaccount/default"]).output();
+        succeeded(&account.unwrap(), "the default account");
+        let output =
+            plane.kubectl_with(&["create", "--dry-run=server", "--validate=strict", "-f", "-"], &pod.to_string());
+        succeeded(&output, &format!("{values:?}"));
+    }
+}
+
+#[test]
+fn the_plain_install_is_built_by_kustomize_and_accepted() {
+    let Some((plane, _)) = prepared() else { return };
+    let config = repository("config");
+    let config = config.to_str().unwrap();
+    let built = plane.kubectl().args(["kustomize", config]).output().unwrap();
+    succeeded(&built, "kubectl kustomize");
+    let objects = Objects::parse(&text(&built.stdout));
+    assert!(objects.of_kind("CustomResourceDefinition").count() >= 5 && objects.of_kind("Deployment").count() == 1);
+    let output =
+        plane.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "-k", config]).output().unwrap();
+    succeeded(&output, "kubectl apply -k");
+}
+
+/// Installed without waiting for pods, which a control plane alone does not run.
+#[test]
+fn a_release_is_installed_upgraded_and_leaves_only_what_is_the_users() {
+    let Some(helm) = Helm::find() else { return };
+    let Some(plane) = ControlPlane::start() else { return };
+    let run = |arguments: &[&str]| {
+        let output = helm.command().args(arguments).env("KUBECONFIG", plane.kubeconfig()).output().unwrap();
+        succeeded(&output, &arguments.join(" "));
+        text(&output.stdout)
+    };
+    let objects_of = |kinds: &str| {
+        let selector = format!("app.kubernetes.io/instance={RELEASE}");
+        let get = ["get", kinds, "--all-namespaces", "--selector", &selector, "--output", "json"];
+        let output = plane.kubectl().args(get).output().unwrap();
+        succeeded(&output, kinds);
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+        list["items"].as_array().unwrap().clone()
+    };
+    let kinds = "deployments,services,serviceaccounts,secrets,leases,persistentvolumeclaims,networkpolicies,\
+                 poddisruptionbudgets,configmaps,roles,rolebindings,clusterroles,clusterrolebindings";
+    let notes = run(&["install", RELEASE, CHART, "--namespace", NAMESPACE, "--create-namespace"]);
+    assert!(notes.contains("kubectl -n memorybank rollout status deployment/memorybank-operator"), "{notes}");
+    assert!(notes.contains("kubectl apply -f examples/kubernetes/quickstart.yaml"), "{notes}");
+    assert_eq!(objects_of("deployments").len(), 1);
+
+    let release = plane.kubectl().args(["-n", NAMESPACE, "get", "secrets", "-l", "owner=helm", "-o", "json"]).output();
+    let release: Value = serde_json::from_slice(&release.unwrap().stdout).unwrap();
+    let size = release["items"][0]["data"]["release"].as_str().unwrap().len() / 4 * 3;
+    println!("the release takes {size} bytes of its Secret");
+    assert!(size < MAX_RELEASE_BYTES, "{size} bytes");
+
+    // What the operator wrote stays through an upgrade.
+    let filled = r#"{"data":{"ca.crt":"Y2E="}}"#;
+    let secret = format!("{RELEASE}-ingest");
+    let patch = ["-n", NAMESPACE, "patch", "secret", &secret, "--patch", filled];
+    succeeded(&plane.kubectl().args(patch).output().unwrap(), "filling the Secret");
+    let held = r#"{"spec":{"holderIdentity":"pod-a"}}"#;
+    let patch = ["-n", NAMESPACE, "patch", "lease", RELEASE, "--type=merge", "--patch", held];
+    succeeded(&plane.kubectl().args(patch).output().unwrap(), "taking the lease");
+    let host_paths = ["--set", "allowHostPaths={/srv/banks}"];
+    run(&[&["upgrade", RELEASE, CHART, "--namespace", NAMESPACE][..], &host_paths].concat());
+    assert_eq!(objects_of("secrets")[0]["data"]["ca.crt"], "Y2E=");
+    assert_eq!(objects_of("leases")[0]["spec"]["holderIdentity"], "pod-a");
+    let arguments = objects_of("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    assert!(arguments.contains("--allow-host-path=/srv/banks"), "{arguments}");
+
+    let example = repository("examples/kubernetes/quickstart.yaml");
+    let example = ["-n", "default", "apply", "--dry-run=server", "--validate=strict", "-f", example.to_str().unwrap()];
+    succeeded(&plane.kubectl().args(example).output().unwrap(), "the example that the notes name");
+
+    let bank = "{apiVersion: memorybank.dev/v1alpha1, kind: MemoryBank, metadata: {name: mine}, spec: {api: {url: \"http://a:1\"}}}";
+    succeeded(&plane.kubectl_with(&["-n", "default", "apply", "-f", "-"], bank), "a bank");
+    run(&["uninstall", RELEASE, "--namespace", NAMESPACE]);
+    let left: Vec<_> = objects_of(kinds).iter().map(|object| format!("{} {}", object["kind"], name(object))).collect();
+    // A claim goes once nothing uses it; without a node nothing does.
+    assert!(left.is_empty(), "{left:?}");
+    let kept = plane.kubectl().args(["-n", "default", "get", "mbank", "mine", "--output", "name"]).output().unwrap();
+    succeeded(&kept, "the user's bank after uninstalling");
+    assert_eq!(objects_of("customresourcedefinitions").len(), 5);
+}
+
+#[test]
+fn people_see_and_change_what_the_aggregated_roles_say() {
+    let Some(helm) = Helm::find() else { return };
+    let Some((plane, _)) = prepared() else { return };
+    let objects = helm.objects(&[]);
+    for kind in ["ClusterRole", "CustomResourceDefinition"] {
+        let all: Vec<_> = objects.of_kind(kind).map(|object| object.to_string()).collect();
+        succeeded(&plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &all.join("\n---\n")), kind);
+    }
+    for (role, verb, resource, allowed) in [
+        ("view", "list", "memorybanks", true),
+        ("view", "create", "memorybanks", false),
+        ("edit", "create", "maintenanceruns", true),
+        ("edit", "patch", "memorybanks/status", false),
+        ("admin", "patch", "memorybanks/status", true),
+    ] {
+        let user = format!("{role}er");
+        let bind = ["-n", "team-a", "create", "rolebinding", &user, "--user", &user, "--clusterrole", role];
+        let _there = plane.kubectl().args(bind).output().unwrap();
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let resource = format!("{resource}.memorybank.dev");
+        let subresource = format!("--subresource={subresource}");
+        let ask = ["-n", "team-a", "auth", "can-i", verb, &resource, &subresource, "--as", &user];
+        let answer = || text(&plane.kubectl().args(ask).output().unwrap().stdout);
+        // The controller of aggregation takes a moment; what is refused is asked for after what is allowed.
+        if allowed {
+            crate::guardian::wait_for(&format!("{role}: {verb} {resource}"), || {
+                answer().starts_with("yes").then_some(())
+            });
+        } else {
+            assert!(answer().starts_with("no"), "{role}: {verb} {resource}");
+        }
+    }
+}
