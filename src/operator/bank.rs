@@ -170,7 +170,7 @@ async fn planned(
         }
     }
     write_status(cx, bank, &status).await?;
-    let told: Vec<Told> = events.iter().map(|draft| Told::of(draft, draft.reason.name())).collect();
+    let told: Vec<Told> = events.iter().map(Told::of).collect();
     cx.teller.tell("MemoryBank", &bank.id, &told).await;
     Ok(looks.into_iter().flatten().min())
 }
@@ -432,7 +432,7 @@ async fn show_asked(
 
 async fn tell(cx: &Context, kind: &str, id: &Identity, before: &[Condition], now: &[Condition], told: &[EventDraft]) {
     let mut all = transitions(before, now);
-    all.extend(told.iter().map(|draft| Told::of(draft, draft.reason.name())));
+    all.extend(told.iter().map(Told::of));
     cx.teller.tell(kind, id, &all).await;
 }
 

@@ -124,7 +124,10 @@ pub async fn settle(
     cx.places.occupy(key);
     if let Some((report, source)) = stored_report(cx, &run).await? {
         let (outcome, reason) = report.outcome();
-        let message = report.decisive().map(|task| task.message.clone()).unwrap_or_default();
+        let message = match report.decisive() {
+            Some(task) => task.message.clone(),
+            None => format!("{} tasks did their work", report.tasks.len()),
+        };
         cx.board.runs.observe(&report);
         cx.forget_facts(bank);
         let told = RunTold { job_name, tasks: task_rows(&report), report: Some(source), ..RunTold::default() };

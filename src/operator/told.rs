@@ -27,12 +27,13 @@ pub struct Told {
 
 impl Told {
     /// What a plan tells.
-    pub fn of(draft: &EventDraft, action: &str) -> Self {
+    pub fn of(draft: &EventDraft) -> Self {
         let normal = matches!(draft.reason, EventReason::RunCreated | EventReason::RunStarted | EventReason::RunEnded);
         Self {
             warning: !normal,
             reason: draft.reason.name().to_owned(),
-            action: action.to_owned(),
+            // Each run and each slot is an Event of its own.
+            action: draft.message.clone(),
             note: draft.message.clone(),
         }
     }
