@@ -32,8 +32,7 @@ impl Room {
     /// Room for so many bytes, until it is dropped.
     pub async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refused> {
         // More than there is could never be had: a blob that another version left.
-        let units = u32::try_from(bytes.min(ROOM) / UNIT + 1).unwrap_or(u32::MAX);
-        let units = units.min(u32::try_from(ROOM / UNIT).unwrap_or(u32::MAX));
+        let units = u32::try_from(bytes.min(ROOM).div_ceil(UNIT)).unwrap_or(u32::MAX);
         match timeout(WAIT, Arc::clone(&self.0).acquire_many_owned(units)).await {
             Ok(Ok(room)) => Ok(room),
             _ => Err(refuse(Why::Unavailable, "too many large bodies are being moved at once")),
@@ -85,4 +84,22 @@ pub(super) async fn drain(body: &mut BodyDataStream) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_much_at_once_waits_until_there_is_room() {
+        let room = Room::new();
+        let largest = room.take(MAX_OUTPUT).await.unwrap();
+        let report = room.take(MAX_REPORT * super::super::REPORT_GROWS).await.unwrap();
+        let moment = Duration::from_millis(50);
+        assert!(timeout(moment, room.take(1)).await.is_err(), "there is more room than there should be");
+        drop(report);
+        let small = room.take(1).await.unwrap();
+        drop((largest, small));
+        assert!(room.take(u64::MAX).await.is_ok());
+    }
 }
