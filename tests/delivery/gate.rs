@@ -62,7 +62,10 @@ async fn admit(answers: Answers) -> (Result<Admitted, Refusal>, Vec<String>, Val
                 log.1 = serde_json::from_slice(&sent).unwrap();
             }
             log.0.push(path);
-            let failed = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": "NotFound", "message": "x"});
+            let reason = if status == 404 { "NotFound" } else { "" };
+            let failed = json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason, "message": "x",
+            });
             let body = if status < 300 { body } else { failed };
             Ok::<_, Infallible>(
                 Response::builder().status(status).body(Body::from(body.to_string().into_bytes())).unwrap(),

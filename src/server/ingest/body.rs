@@ -18,8 +18,8 @@ const UNIT: u64 = 1 << 10;
 const ROOM: u64 = MAX_OUTPUT + MAX_REPORT * super::REPORT_GROWS;
 /// How long it waits before it is sent away.
 const WAIT: Duration = Duration::from_secs(20);
-/// What is read of a body that nobody wants, and for how long.
-const UNWANTED: (usize, Duration) = (1 << 20, Duration::from_secs(5));
+/// The largest body that is read though nobody wants it, and how long it may take.
+const UNWANTED: (u64, Duration) = (MAX_REPORT, Duration::from_secs(5));
 
 /// The memory that bodies may take together, whoever sends or gets them.
 pub(super) struct Room(Arc<Semaphore>);
@@ -71,19 +71,13 @@ pub(super) async fn read(body: &mut BodyDataStream, length: u64) -> Result<Vec<u
     Ok(bytes)
 }
 
-/// Reads some of a body and forgets it.
-pub(super) async fn drain(body: &mut BodyDataStream) {
+/// Reads the rest of a body and forgets it: who still writes would not see the answer. What is too large for that
+/// is not read, and its sender may find the connection closed.
+pub(super) async fn drain(parts: &Parts, body: &mut BodyDataStream) {
     let (most, patience) = UNWANTED;
-    let _ = timeout(patience, async {
-        let mut read = 0;
-        while let Some(Ok(chunk)) = body.next().await {
-            read += chunk.len();
-            if read > most {
-                break;
-            }
-        }
-    })
-    .await;
+    if length(parts, most).is_ok() {
+        let _ = timeout(patience, async { while let Some(Ok(_)) = body.next().await {} }).await;
+    }
 }
 
 #[cfg(test)]
