@@ -8,6 +8,8 @@
 
 #[path = "control_plane_pki.rs"]
 mod pki;
+#[path = "control_plane_players.rs"]
+mod players;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -54,6 +56,7 @@ pub struct ControlPlane {
     etcd: Mutex<Option<Child>>,
     api_server: Mutex<Option<Child>>,
     manager: Mutex<Option<Child>>,
+    players: Mutex<Vec<Child>>,
     reaper: Child,
     lifeline: Option<ChildStdin>,
 }
@@ -75,15 +78,7 @@ impl ControlPlane {
 
     /// A control plane of its own, for tests that stop it; ended when it is dropped.
     pub fn start() -> Option<Self> {
-        let binaries = match Binaries::find() {
-            Ok(binaries) => binaries,
-            Err(missing) => {
-                let why = format!("skipped: no control plane: {missing}; `make cluster` builds it");
-                assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
-                eprintln!("{why}");
-                return None;
-            }
-        };
+        let binaries = or_skip(Binaries::find())?;
         // Kept here, removed by the reaper: nothing is dropped when a test binary ends.
         let folder = tempfile::Builder::new().prefix("control-plane-").tempdir().unwrap().keep();
         let mut reaper = Command::new("sh")
@@ -106,6 +101,7 @@ impl ControlPlane {
             etcd: Mutex::default(),
             api_server: Mutex::default(),
             manager: Mutex::default(),
+            players: Mutex::default(),
             reaper,
             lifeline,
         };
@@ -376,7 +372,11 @@ impl Drop for ControlPlane {
                 let _ended = child.wait();
             }
         }
-        for part in ["manager", "apiserver", "etcd"] {
+        for child in lock(&self.players).iter_mut() {
+            let _gone = child.kill();
+            let _ended = child.wait();
+        }
+        for part in ["kwok", "scheduler", "manager", "apiserver", "etcd"] {
             let _none = fs::remove_file(self.pid_file(part));
         }
         drop(self.lifeline.take());
@@ -384,22 +384,36 @@ impl Drop for ControlPlane {
     }
 }
 
+/// A binary of the control plane, or what is missing.
+fn binary(name: &str) -> Result<PathBuf, String> {
+    let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!("{name} is not in {}", looked.join(", nor in "))
+    })
+}
+
+/// What was found, or none: then the reason is printed, and a failure where every tier is required.
+fn or_skip<T>(found: Result<T, String>) -> Option<T> {
+    let missing = match found {
+        Ok(found) => return Some(found),
+        Err(missing) => missing,
+    };
+    let why = format!("skipped: no control plane: {missing}; `make cluster` builds it");
+    assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
+    eprintln!("{why}");
+    None
+}
+
 impl Binaries {
     fn find() -> Result<Self, String> {
-        let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
-        let find = |name: &str| {
-            let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-            found.ok_or_else(|| {
-                let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-                format!("{name} is not in {}", looked.join(", nor in "))
-            })
-        };
         Ok(Self {
-            etcd: find("etcd")?,
-            api_server: find("kube-apiserver")?,
-            manager: find("kube-controller-manager")?,
-            kubectl: find("kubectl")?,
+            etcd: binary("etcd")?,
+            api_server: binary("kube-apiserver")?,
+            manager: binary("kube-controller-manager")?,
+            kubectl: binary("kubectl")?,
         })
     }
 }
@@ -422,7 +436,7 @@ async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn lock(process: &Mutex<Option<Child>>) -> MutexGuard<'_, Option<Child>> {
+fn lock<T>(process: &Mutex<T>) -> MutexGuard<'_, T> {
     process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
