@@ -11,7 +11,7 @@ use crate::guardian::{skipped, text};
 use crate::helm::{ALL, CHART, Helm, NAMESPACE, Objects, RELEASE, name};
 use crate::repository;
 
-/// The definitions of ServiceMonitor, PodMonitor and PrometheusRule lie in this module.
+/// The definitions of the kinds of prometheus-operator lie in this module.
 const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 const MONITORING_KINDS: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
 /// Helm keeps a release, chart and manifest, in a Secret, which the API server limits to 1 MiB. Half of it is left for
@@ -59,7 +59,7 @@ fn every_rendered_object_is_accepted_under_strict_validation() {
     for values in ALL {
         let objects = Objects::parse(&helm.render(values));
         let asked = objects.0.iter().filter(|object| monitoring || object["apiVersion"] != "monitoring.coreos.com/v1");
-        let documents: Vec<_> = asked.map(|object| object.to_string()).collect();
+        let documents: Vec<_> = asked.map(ToString::to_string).collect();
         let number = documents.len();
         let apply = ["apply", "--dry-run=server", "--validate=strict", "--output=name", "-f", "-"];
         let output = plane.kubectl_with(&apply, &documents.join("\n---\n"));
@@ -176,7 +176,7 @@ fn people_see_and_change_what_the_aggregated_roles_say() {
     let Some((plane, _)) = prepared() else { return };
     let objects = helm.objects(&[]);
     for kind in ["ClusterRole", "CustomResourceDefinition"] {
-        let all: Vec<_> = objects.of_kind(kind).map(|object| object.to_string()).collect();
+        let all: Vec<_> = objects.of_kind(kind).map(ToString::to_string).collect();
         succeeded(&plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &all.join("\n---\n")), kind);
     }
     for (role, verb, resource, allowed) in [
