@@ -10,7 +10,7 @@ DENY := $(TOOLS)/cargo-deny-0.20.2
 CHECK_LICENCES := $(DENY)/bin/cargo-deny --log-level error check licenses bans sources
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: run test lint deny bench generate
+.PHONY: run test lint deny bench generate cluster
 
 # The main job on an embedded default: a healthy sample bank is learned, damage is planted in it, and
 # what the guardian finds is held against what was planted.
@@ -41,6 +41,10 @@ deny: $(DENY)/bin/cargo-deny
 
 bench:
 	$(CARGO) bench
+
+# A real Kubernetes for the tests, built once from pinned Go modules and kept outside the checkout (docs/testing.md).
+cluster:
+	tests/cluster/build
 
 # Files that are made from the code: tests fail while they are out of date.
 generate:

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with its floor. `plan` stands on `resources`: it plans over their types.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("domain", 0),
     ("engine", 1),
     ("resources", 2),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("store", 4),
     ("sample", 4),
     ("runner", 5),
+    ("sampler", 5),
     ("local", 6),
     ("operator", 6),
     ("server", 6),

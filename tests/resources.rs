@@ -313,11 +313,10 @@ fn one_folder_is_one_namespace() {
 }
 
 #[test]
-fn other_groups_are_passed_over_by_name_and_later_kinds_warned_of() {
+fn other_groups_are_passed_over_by_name() {
     let text = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{x: y}}\n---\n\
          apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\n---\n\
-         apiVersion: memorybank.dev/v1alpha1\nkind: AlertRoute\nmetadata: {{name: r}}\n---\n\
          services: {{web: {{image: x}}}}\n---\n{BANK}"
     );
     let review = Review::of(&files(&[&text]));
@@ -325,12 +324,63 @@ fn other_groups_are_passed_over_by_name_and_later_kinds_warned_of() {
     let passed: Vec<_> =
         review.passed.iter().map(|(at, p)| (at.document, p.group.as_str(), p.kind.as_str(), p.name.as_str())).collect();
     assert_eq!(passed, [(1, "", "Secret", "s"), (2, "apps", "Deployment", "d")]);
+    assert_eq!(lines(&review.warnings), "0.yaml:10: document 3: has neither apiVersion nor kind: passed over\n");
+    assert_eq!(review.config.banks.len(), 1);
+}
+
+const WAIVER: &str = "\
+apiVersion: memorybank.dev/v1alpha1
+kind: FindingWaiver
+metadata: {name: w}
+spec:
+  match: {rule: qdrant-no-auth, bankName: a}
+  reason: in a closed network
+  owner: alice
+  expiryTime: 2027-02-01T00:00:00Z
+";
+
+const ROUTE: &str = "\
+apiVersion: memorybank.dev/v1alpha1
+kind: AlertRoute
+metadata: {name: r}
+spec:
+  match: [{categories: [Security]}]
+  timeZone: Europe/Berlin
+  receivers:
+  - name: mail
+    email: {host: mail.example.com, from: bank@example.com, to: [ops@example.com]}
+  selfTest: {cron: \"0 9 * * 1\"}
+";
+
+#[test]
+fn kinds_that_nothing_acts_on_yet_are_judged_and_warned_of() {
+    let recovery = "apiVersion: memorybank.dev/v1alpha1\nkind: Recovery\nmetadata: {name: m}\nspec: {bankName: a}\n";
+    let review = Review::of(&files(&[BANK, WAIVER, ROUTE, recovery]));
+    assert_eq!(lines(&review.problems), "");
     assert_eq!(
         lines(&review.warnings),
-        "0.yaml:11: document 3, kind: AlertRoute is a kind of a later version: passed over\n\
-         0.yaml:14: document 4: has neither apiVersion nor kind: passed over\n"
+        "1.yaml:2: document 1, kind: this version acts on no FindingWaiver yet: it has no effect\n\
+         2.yaml:2: document 1, kind: this version acts on no AlertRoute yet: it has no effect\n\
+         3.yaml:2: document 1, kind: this version acts on no Recovery yet: it has no effect\n"
     );
-    assert_eq!(review.config.banks.len(), 1);
+    for (document, from, to, expected) in [
+        (recovery, "{bankName: a}", "{bankName: b}", "spec.bankName: there is no MemoryBank \"b\""),
+        (recovery, "{bankName: a}", "{bankName: a, mode: Now}", "spec.mode: found \"Now\", expected one of DryRun"),
+        (WAIVER, "bankName: a", "bankName: b", "spec.match.bankName: there is no MemoryBank \"b\""),
+        (WAIVER, "rule: qdrant-no-auth, ", "", "spec.match: a waiver is of a rule or of a fingerprint"),
+        (WAIVER, "  expiryTime: 2027-02-01T00:00:00Z\n", "", "spec.expiryTime: is missing"),
+        (WAIVER, "2027-02-01T00", "2027-02-31T00", "spec.expiryTime: expected a time such as"),
+        (ROUTE, "Europe/Berlin", "Europe/Bielefeld", "spec.timeZone: found \"Europe/Bielefeld\""),
+        (ROUTE, "0 9 * * 1", "0 9 * *", "spec.selfTest.cron: found \"0 9 * *\""),
+        (ROUTE, "ops@example.com", "ops", "spec.receivers[0].email.to[0]: expected a text like"),
+        (ROUTE, "name: mail\n", "name: mail\n    desktop: {}\n", "spec.receivers[0]: expected exactly one of webhook"),
+        (ROUTE, "[{categories: [Security]}]", "[]", "spec.match: found 0 entries, expected at least 1"),
+    ] {
+        let changed = document.replacen(from, to, 1);
+        assert_ne!(changed, document, "{from:?} is not in the document");
+        let shown = lines(&Review::of(&files(&[BANK, &changed])).problems);
+        assert!(shown.contains(expected), "{to}\nexpected {expected}\ngot {shown}");
+    }
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A helper of a test fails the test.
 
-use std::collections::BTreeSet;
+#[path = "common/rule_cases.rs"]
+mod rule_cases;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -10,8 +13,9 @@ use std::path::Path;
 use kube::CustomResourceExt;
 use kube::core::cel;
 use memorybank::resources::{
-    IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, Origin, SecurityAudit, ValidAudit, ValidBank,
-    ValidCheck, ValidPolicy, ValidRun, Violation, crds,
+    AlertRoute, FindingWaiver, IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, Origin, Recovery,
+    SecurityAudit, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation, check_recovery, check_route,
+    check_waiver, crds,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -117,7 +121,11 @@ fn the_definitions_print_and_select_as_documented() {
         ("maintenanceruns", "mrun", "Bank Schedule Phase Reason Started Age"),
         ("integritychecks", "icheck", "Bank Level Verdict Coverage Last Next Age"),
         ("securityaudits", "saudit", "Bank Passed Critical High New Last Next Age"),
+        ("recoveries", "mrec", "Bank Mode Phase Lost Age"),
+        ("alertroutes", "aroute", "Ready Deliverable Age"),
+        ("findingwaivers", "fwaiver", "Rule Bank Effect Owner Expires Matches Age"),
     ];
+    assert_eq!(crds().map(|crd| crd.spec.names.kind), rule_cases::KINDS);
     for (crd, (plural, short, columns)) in crds().into_iter().zip(printed) {
         assert_eq!(crd.spec.names.plural, plural);
         assert_eq!(crd.spec.names.short_names, Some(vec![short.to_owned()]));
@@ -132,7 +140,8 @@ fn the_definitions_print_and_select_as_documented() {
             .collect();
         assert_eq!(names.join(" "), columns);
         let selectable = version.selectable_fields.iter().flatten().map(|f| f.json_path.as_str());
-        let expected: &[&str] = if ["mbank", "mpol"].contains(&short) { &[] } else { &[".spec.bankName"] };
+        let expected: &[&str] =
+            if ["mbank", "mpol", "aroute", "fwaiver"].contains(&short) { &[] } else { &[".spec.bankName"] };
         assert_eq!(selectable.collect::<Vec<_>>(), expected, "{plural}");
     }
 }
@@ -150,17 +159,24 @@ fn what_a_newer_version_wrote_is_read() {
 }
 
 #[test]
-fn the_spec_of_a_run_is_immutable() {
-    let run = |deadline: u32| -> MaintenanceRun {
-        let spec = json!({"bankName": "b", "tasks": [{"task": "Probe"}], "activeDeadlineSeconds": deadline});
-        serde_json::from_value(json!({
-            "apiVersion": "memorybank.dev/v1alpha1", "kind": "MaintenanceRun", "metadata": {"name": "a"}, "spec": spec
-        }))
-        .unwrap()
-    };
-    assert!(cel::validate_cel_update(&run(60), &run(60)).is_ok());
-    let refused = cel::validate_cel_update(&run(61), &run(60)).unwrap_err();
-    assert_eq!(refused.as_slice()[0].message, "the spec of a MaintenanceRun is immutable");
+fn rules_over_changes_refuse_what_may_not_change() {
+    for update in rule_cases::updates() {
+        let old = rule_cases::good(update.kind);
+        let by_cel = match update.kind {
+            "MaintenanceRun" => changed::<MaintenanceRun>(&old, &update.changed),
+            "Recovery" => changed::<Recovery>(&old, &update.changed),
+            other => panic!("{other} has no rule over changes"),
+        };
+        let told: Vec<_> = by_cel.iter().map(|m| update.refused.is_some_and(|r| m.starts_with(r))).collect();
+        assert_eq!(told, vec![true; usize::from(update.refused.is_some())], "{}\n{by_cel:?}", update.changed);
+    }
+}
+
+/// The messages of the rules that a change breaks.
+fn changed<T: CustomResourceExt + Serialize + DeserializeOwned>(old: &Value, new: &Value) -> Vec<String> {
+    let typed = |document: &Value| serde_json::from_value::<T>(document.clone()).unwrap();
+    let judged = cel::validate_cel_update(&typed(new), &typed(old));
+    judged.err().into_iter().flat_map(|errors| errors.into_vec().into_iter().map(|e| e.message)).collect()
 }
 
 /// The messages of all rules of a kind.
@@ -202,6 +218,9 @@ fn compare_kind(document: &Value) -> Result<BTreeSet<String>, String> {
         "MaintenanceRun" => compare::<MaintenanceRun>(document, |d| ValidRun::parse(d, ORIGIN).map(|_| ())),
         "IntegrityCheck" => compare::<IntegrityCheck>(document, |d| ValidCheck::parse(d, ORIGIN).map(|_| ())),
         "SecurityAudit" => compare::<SecurityAudit>(document, |d| ValidAudit::parse(d, ORIGIN).map(|_| ())),
+        "Recovery" => compare::<Recovery>(document, |d| check_recovery(d, ORIGIN)),
+        "AlertRoute" => compare::<AlertRoute>(document, |d| check_route(d, ORIGIN)),
+        "FindingWaiver" => compare::<FindingWaiver>(document, |d| check_waiver(d, ORIGIN)),
         other => panic!("{other}"),
     }
 }
@@ -370,68 +389,54 @@ fn apply(document: &mut Value, at: prop::sample::Index, change: &Change) {
     }
 }
 
-/// Documents that together break every rule: random changes find some of them seldom.
-fn broken() -> Vec<Value> {
-    let document = |kind: &str, spec: Value| json!({"apiVersion": "memorybank.dev/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
-    let policy = |extra: Value| {
-        let tasks = json!([{"task": "Backup"}]);
-        let mut spec = json!({"bankSelector": {}, "schedules": [{"name": "s", "cron": "@daily", "tasks": tasks}]});
-        spec.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        document("MaintenancePolicy", spec)
-    };
-    let run = |tasks: Value| document("MaintenanceRun", json!({"bankName": "b", "tasks": tasks}));
-    let tls = json!({"caSecretRef": {"name": "a", "key": "b"}, "insecureSkipVerify": true});
-    vec![
-        document("MemoryBank", json!({})),
-        document("MemoryBank", json!({"api": {"url": "http://a", "tls": tls}})),
-        document("IntegrityCheck", json!({"bankName": "b", "level": "RestoreTest", "scopes": ["Files"]})),
-        document("MaintenanceRun", json!({"bankName": "b", "tasks": [{"task": "Probe"}], "policyName": "p"})),
-        policy(json!({"windows": [{"start": "10:00", "end": "10:00"}]})),
-        policy(json!({"blackouts": [{"from": "2026-12-24", "to": "2026-12-23"}]})),
-        policy(json!({"retention": {"last": 0}})),
-        policy(json!({"holdWhile": [{"condition": "BackedUp", "status": "False"}]})),
-        policy(json!({"holdWhile": [{"condition": "OnSchedule", "status": "False"}]})),
-        policy(json!({"schedules": [{"name": "s", "cron": "TZ=UTC 0 0 * * *", "tasks": [{"task": "Probe"}]}]})),
-        policy(json!({"schedules": [{"name": "s", "cron": "@daily", "spreadSeconds": 60,
-            "startingDeadlineSeconds": 60, "tasks": [{"task": "Probe"}]}]})),
-        run(json!([{"name": "a", "task": "Probe"}, {"name": "a", "task": "Learn"}])),
-        run(json!([{"task": "IntegrityCheck"}])),
-        run(json!([{"task": "Probe", "level": "Full"}])),
-        run(json!([{"task": "SecurityAudit", "scopes": ["Leaks", "Files"]}])),
-        document("MemoryBank", json!({"database": {"sqlite": {"volume": "none", "path": "/../a"}}})),
-        document(
-            "MemoryBank",
-            json!({"database": {}, "vectorStore": {}, "workload": {}, "repository": {},
-            "volumes": [{"name": "a"}], "jobTemplate": {"env": [{"name": "A"}], "volumes":
-            [{"name": "a", "mountPath": "/a"}]}}),
-        ),
-        document("MemoryBank", json!({"api": {"url": "http://user:word@host"}})),
-        json!({"apiVersion": "memorybank.dev/v1alpha1", "kind": "SecurityAudit", "metadata": {"name": "A"},
-            "spec": {"bankName": "b"}}),
-        policy(json!({"bankSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}})),
-    ]
+/// How often a message is that of a rule at a place.
+fn rules_at_places(crd: &impl Serialize) -> BTreeMap<(String, String), usize> {
+    let mut found = BTreeMap::new();
+    walk(&schema(crd), "", &mut |schema, place| {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            let message = rule["message"].as_str().unwrap().to_owned();
+            *found.entry((place.trim_start_matches('.').to_owned(), message)).or_default() += 1;
+        }
+    });
+    found
 }
 
 #[test]
 fn valid_refuses_just_what_the_rules_refuse() {
+    for good in rule_cases::KINDS.map(rule_cases::good).into_iter().chain(rule_cases::KINDS.map(rule_cases::least)) {
+        assert_eq!(compare_kind(&good), Ok(BTreeSet::new()), "{good}");
+    }
     for example in examples() {
         assert_eq!(compare_kind(&example), Ok(BTreeSet::new()), "an example breaks a rule");
     }
-    let mut seen = BTreeSet::new();
-    for document in broken() {
-        let found = compare_kind(&document).unwrap();
-        assert!(!found.is_empty(), "{document}");
-        seen.extend(found);
+    for case in rule_cases::cases() {
+        let broken = compare_kind(&case.bad).unwrap();
+        let told: Vec<_> = broken.iter().map(|message| message.starts_with(case.message)).collect();
+        assert_eq!(told, [true], "{}: {broken:?}\n{}", case.message, case.bad);
     }
-    // A rule that no document broke was not compared.
-    let all: BTreeSet<_> = crds().iter().flat_map(|crd| rule_messages(&schema(crd))).collect();
-    let never: Vec<_> = all.iter().filter(|m| !seen.contains(*m) && !m.contains("immutable")).collect();
-    assert_eq!(never, Vec::<&String>::new(), "no document broke these rules");
+}
+
+/// So no rule goes without a case, here and on a real API server.
+#[test]
+fn every_rule_has_its_cases() {
+    for crd in crds() {
+        let kind = &crd.spec.names.kind;
+        for ((place, message), count) in rules_at_places(&crd) {
+            let cases = rule_cases::cases();
+            let of_rule = |at: &str, begins: &str| at == place && message.starts_with(begins);
+            let found = cases.iter().filter(|c| c.kind == kind && of_rule(c.place, c.message)).count();
+            let updates = rule_cases::updates();
+            let over = updates.iter().filter(|u| u.kind == kind && u.refused.is_some_and(|m| of_rule("spec", m)));
+            let found = found.max(usize::from(over.count() > 0));
+            assert_eq!(found, count, "{kind} {place}: {message}");
+        }
+    }
 }
 
 #[test]
 fn valid_refuses_just_what_the_rules_refuse_in_changed_examples() {
-    let examples = examples();
+    let mut examples = examples();
+    examples.extend(rule_cases::KINDS.map(rule_cases::good));
     let changed = (any::<prop::sample::Index>(), prop::collection::vec(change(), 1..4));
     let config = ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)

@@ -1,8 +1,12 @@
-//! Effects on the parts of a bank: its SQLite files, its file trees, its texts.
+//! Effects on the parts of a bank: its SQLite files, its file trees, its texts, and what of it answers over the
+//! network.
 
 pub mod files;
 pub mod leaks;
+pub mod reach;
 pub mod sqlite;
 
 mod meter;
+mod secrets;
 pub use meter::{Cancelled, Meter};
+pub use secrets::{FolderSecrets, SecretError, Secrets};

@@ -140,5 +140,6 @@ fn failed(error: LocalError) -> CliError {
     match error {
         LocalError::Folder(_) | LocalError::Config(_) | LocalError::NoBank(_) => CliError::Config(error.to_string()),
         LocalError::Store(error) => error.into(),
+        LocalError::Reach(error) => CliError::Internal(error.to_string()),
     }
 }

@@ -26,20 +26,20 @@ pub struct Args {
     /// The folder at which a volume is mounted; may be given several times
     #[arg(long = "volume", value_name = "NAME=DIR", value_parser = volume)]
     volumes: Vec<(String, PathBuf)>,
-    /// Folder of secrets, files NAME/KEY
-    #[arg(long, value_name = "DIR")]
-    secrets: Option<PathBuf>,
     /// Folder of inputs and outputs of runs: manifests and the fingerprint key
     #[arg(long, value_name = "DIR", required_unless_present = "ingest")]
     exchange: Option<PathBuf>,
     /// Folder for private copies, on a disk with room for the bank's databases [default: EXCHANGE/scratch]
     #[arg(long, value_name = "DIR", required_unless_present = "exchange")]
     scratch: Option<PathBuf>,
+    /// Folder of secrets, files NAME/KEY
+    #[arg(long, value_name = "DIR", default_value = "/etc/memorybank/secrets")]
+    secrets: PathBuf,
     /// Write the report, as JSON, here
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
-    job: job::Args,
+    job: job::JobArgs,
 }
 
 impl Args {
@@ -64,11 +64,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         (None, Some(exchange)) => exchange.join("scratch"),
         (None, None) => return Err(CliError::Config("--scratch is needed without --exchange".to_owned())),
     };
-    let places =
-        Places { volumes: args.volumes.into_iter().collect(), scratch, secrets: args.secrets.unwrap_or_default() };
+    let places = Places { volumes: args.volumes.into_iter().collect(), scratch, secrets: args.secrets };
     let Some(exchange) = args.exchange else {
         let run = job::Run { spec: &args.spec, places, report: args.report.as_deref() };
-        return job::run(args.job, run, &stop, global).await;
+        return Box::pin(job::run(args.job, run, &stop, global)).await;
     };
     let spec = read_spec(&args.spec)?;
     let runner = Runner { exchange: FolderExchange(exchange), places, threads: threads() };

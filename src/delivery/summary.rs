@@ -94,6 +94,13 @@ impl Summary {
         }
     }
 
+    /// The summary of a report that could not be delivered; its message says why, for people.
+    pub fn undelivered(report: &RunReport, why: &str) -> Self {
+        let summary = Self::of(report, false);
+        let separator = if summary.message.is_empty() { "" } else { "; " };
+        Self { message: format!("not delivered: {why}{separator}{}", summary.message), ..summary }
+    }
+
     /// The summary of a run that could not begin.
     pub fn failed(uid: &str, message: &str) -> Self {
         Self::without_report(uid, Outcome::Failed, Reason::TaskFailed, message)
@@ -117,13 +124,6 @@ impl Summary {
             tasks: Vec::new(),
             omitted_tasks: 0,
         }
-    }
-
-    /// Adds to the message why the report was not delivered, for people.
-    pub fn undelivered(mut self, why: &str) -> Self {
-        let separator = if self.message.is_empty() { "" } else { "; " };
-        self.message = format!("not delivered: {why}{separator}{}", self.message);
-        self
     }
 
     /// The text that is left behind: JSON of at most [`Summary::MAX`] bytes. Messages are cut first, then tasks are
@@ -352,7 +352,7 @@ mod tests {
                 })
                 .collect();
             let report = report(&uid, tasks);
-            let summary = Summary::of(&report, false).undelivered(&why);
+            let summary = Summary::undelivered(&report, &why);
             let text = summary.render();
             prop_assert!(text.len() <= Summary::MAX, "{} bytes", text.len());
             let read = Summary::parse(&text);

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::{ApiEndpoint, Canary, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint};
+
 /// Which dialect of API and schema a bank speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flavor {
@@ -26,19 +28,20 @@ pub struct PathInVolume {
 pub enum SqlDatabase {
     /// A SQLite file.
     Sqlite(PathInVolume),
-    /// A PostgreSQL server; measured by a later version.
-    Postgres,
+    /// A PostgreSQL server; a later version looks into it.
+    Postgres(PostgresEndpoint),
 }
 
 /// mem0's own SQLite history, whatever the database.
 pub type History = PathInVolume;
 
-/// The vector store of a bank; measured by a later version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The vector store of a bank; a later version looks into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub enum VectorStore {
-    Qdrant,
-    Pgvector,
+    Qdrant(QdrantEndpoint),
+    Pgvector(PgvectorEndpoint),
 }
 
 /// Which changes of a file tree are expected.
@@ -84,9 +87,9 @@ pub struct Bank {
     /// Its vector store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_store: Option<VectorStore>,
-    /// Whether it declares an HTTP API.
-    #[serde(default)]
-    pub has_api: bool,
+    /// Its HTTP API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiEndpoint>,
     /// The names of its volumes.
     #[serde(default)]
     pub volumes: Vec<String>,
@@ -99,4 +102,21 @@ pub struct Bank {
     /// The Compose file that runs the bank, where it declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<PathInVolume>,
+}
+
+impl Bank {
+    /// Whether it is on a PostgreSQL server.
+    pub const fn on_postgres(&self) -> bool {
+        matches!(self.database, Some(SqlDatabase::Postgres(_)))
+    }
+
+    /// The parts that answer over the network and are to be asked, in the order in which they are judged.
+    pub fn network_parts(&self) -> Vec<NetworkPart> {
+        let has = |part: &NetworkPart| match part {
+            NetworkPart::Api => self.api.as_ref().is_some_and(|api| api.canary != Canary::Disabled),
+            NetworkPart::Database => self.on_postgres(),
+            NetworkPart::VectorStore => self.vector_store.is_some(),
+        };
+        NetworkPart::ALL.into_iter().filter(has).collect()
+    }
 }

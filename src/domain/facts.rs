@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CorruptionEvent, Finding, FindingState, Level, Outcome, TaskKind};
+use super::{CorruptionEvent, Finding, FindingState, Level, Outcome, PartSample, TaskKind};
 
 /// What the store knows of one bank: all that conditions are derived from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,9 @@ pub struct BankFacts {
     pub corruption: CorruptionSummary,
     /// Open findings.
     pub findings: FindingSummary,
+    /// The newest sample of each part that answers over the network.
+    #[serde(default)]
+    pub reach: Vec<PartSample>,
 }
 
 /// The newest measurement of one scope at one level.

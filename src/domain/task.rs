@@ -64,7 +64,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        matches!(self, Self::IntegrityCheck | Self::SecurityAudit)
+        matches!(self, Self::Probe | Self::IntegrityCheck | Self::SecurityAudit)
     }
 }
 

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::folder::FolderError;
+use crate::bank::reach::ReachError;
 use crate::resources::Problem;
 use crate::store::StoreError;
 
@@ -21,6 +22,9 @@ pub enum LocalError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What answers over the network cannot be asked.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
 }
 
 fn lines(problems: &[Problem]) -> String {

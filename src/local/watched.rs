@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec, Severity, TaskReport};
-use crate::plan::{Measured, Observed, PlannedRun, RunOwner, RunView, exclusive};
+use crate::plan::{Measured, Observed, PlannedRun, RunOwner, RunView, exclusive, needs_network};
 use crate::resources::{
     Condition, FindingCounts, MaintenanceRunStatus, MemoryBankStatus, RunReportRef, TaskStatus, Time,
 };
@@ -75,6 +75,7 @@ impl Run {
             reason: record.reason.clone(),
             message: record.message.clone(),
             exclusive: exclusive(&spec.tasks),
+            needs: needs_network(&spec.tasks, &spec.bank),
             // Runs made by hand stand in files: deleting one would run it again.
             ttl_seconds_after_finished: None,
         };
@@ -94,6 +95,7 @@ impl Run {
             reason: String::new(),
             message: String::new(),
             exclusive: exclusive(&planned.spec.tasks),
+            needs: needs_network(&planned.spec.tasks, &planned.spec.bank),
             ttl_seconds_after_finished: None,
         };
         Self { view, uid, spec: planned.spec }

@@ -43,13 +43,12 @@ impl Seen {
         let world = &cx.world;
         let bank = world.banks.get(key).filter(|bank| !bank.id.deleting);
         let labels = bank.as_ref().and_then(|bank| bank.valid.as_ref().ok()).map(|valid| &valid.meta.labels);
-        let uid = bank.as_ref().map(|bank| bank.id.uid.as_str());
         let runs = world.runs.of_bank(key).into_iter().filter(|run| !run.id.deleting);
         Self {
             policies: labels.map(|labels| world.policies_of(&key.namespace, labels)).unwrap_or_default(),
             checks: world.checks.of_bank(key),
             audits: world.audits.of_bank(key),
-            runs: runs.filter_map(|run| Tracked::of(run, uid)).collect(),
+            runs: runs.filter_map(|run| Tracked::of(run, bank.as_deref())).collect(),
             bank,
         }
     }
@@ -235,7 +234,7 @@ async fn make(
         Made::Ours(made) => {
             cx.world.runs.put(Run::read(kube::core::DeserializeGuard(Ok(made))));
             let key = Key::new(bank.id.key.namespace.as_str(), planned.name.as_str());
-            let made = cx.world.runs.get(&key).and_then(|run| Tracked::of(run, Some(&bank.id.uid)));
+            let made = cx.world.runs.get(&key).and_then(|run| Tracked::of(run, Some(bank)));
             seen.runs.extend(made);
             Ok(Vec::new())
         }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::job::JobSettings;
 use super::key::Key;
@@ -33,6 +33,8 @@ pub struct Context {
     /// What Jobs trust the ingest endpoint by, once it is there.
     pub authority: watch::Receiver<Option<Arc<Authority>>>,
     pub known: Mutex<HashMap<Key, Known>>,
+    /// Told when the banks to sample are others than before.
+    pub sampled: Notify,
     /// What the store counts of each bank, as of the last look.
     pub metrics: Mutex<BTreeMap<BankName, BankMetrics>>,
 }

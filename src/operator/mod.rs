@@ -22,6 +22,8 @@ mod policy;
 mod queue;
 mod routes;
 mod run;
+mod sampling;
+mod secrets;
 mod settings;
 mod standing;
 mod start;

@@ -198,7 +198,7 @@ mod tests {
         queue.add_at("late", after(90));
         queue.add_at("early", after(10));
         let mut state = queue.state();
-        let mut ripe = |state: &mut State<&'static str>, seconds| {
+        let ripe = |state: &mut State<&'static str>, seconds| {
             state.ripen(after(seconds));
             state.queued.clear();
             state.ready.drain(..).collect::<Vec<_>>()

@@ -22,6 +22,10 @@ impl Context {
         self.bank_shown(&bank.id.key);
         let labels = |bank: &Arc<Bank>| bank.valid.as_ref().ok().map(|valid| valid.meta.labels.clone());
         let (was, is) = (change.before.as_ref().and_then(labels), change.now.as_ref().and_then(labels));
+        let version = |bank: &Arc<Bank>| (bank.id.uid.clone(), bank.id.generation);
+        if change.before.as_ref().map(version) != change.now.as_ref().map(version) {
+            self.sampled.notify_one();
+        }
         if was != is {
             for labels in [was, is].into_iter().flatten() {
                 for policy in self.world.policies_of(&bank.id.key.namespace, &labels) {

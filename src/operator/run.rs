@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::ListParams;
 
 use super::context::Context;
-use super::entry::{JobEntry, Run};
+use super::entry::{Bank, JobEntry, Run};
 use super::error::ReconcileError;
 use super::key::Key;
 use super::labels;
@@ -19,7 +19,7 @@ use super::told::Told;
 use super::write;
 use crate::delivery::{Summary, TaskSummary};
 use crate::domain::{Outcome, Phase, Reason, RunReport, Severity};
-use crate::plan::{RunOwner, RunTold, RunView, exclusive, run_status, task_rows};
+use crate::plan::{RunOwner, RunTold, RunView, exclusive, needs_network, run_spec, run_status, task_rows};
 use crate::resources::{FindingCounts, RunReportRef, TaskStatus};
 
 /// How many warnings are asked for.
@@ -34,8 +34,8 @@ pub struct Tracked {
 
 impl Tracked {
     /// A run of a bank; none where its spec cannot be used.
-    pub fn of(entry: Arc<Run>, bank_uid: Option<&str>) -> Option<Self> {
-        let view = view(&entry, bank_uid)?;
+    pub fn of(entry: Arc<Run>, bank: Option<&Bank>) -> Option<Self> {
+        let view = view(&entry, bank)?;
         Some(Self { entry, view })
     }
 }
@@ -53,8 +53,13 @@ fn owner(run: &Run, bank_uid: Option<&str>) -> RunOwner {
     }
 }
 
-fn view(run: &Run, bank_uid: Option<&str>) -> Option<RunView> {
+fn view(run: &Run, bank: Option<&Bank>) -> Option<RunView> {
     let valid = run.valid.as_ref().ok()?;
+    let needs = bank.and_then(|bank| bank.valid.as_ref().ok()).map(|bank| {
+        // Scopes that its tasks leave open are all that the bank declares.
+        let spec = run_spec("", "", &bank.bank, &valid.tasks, valid.active_deadline_seconds);
+        needs_network(&spec.tasks, &spec.bank)
+    });
     let status = run.status.clone().unwrap_or_default();
     let told = status.conditions.iter().find(|condition| condition.type_ == "Succeeded");
     let phase = match status.phase.as_deref() {
@@ -69,7 +74,7 @@ fn view(run: &Run, bank_uid: Option<&str>) -> Option<RunView> {
     let slot = || run.annotations.get(labels::SLOT).and_then(|slot| slot.parse().ok());
     Some(RunView {
         name: run.id.key.name.clone(),
-        owner: owner(run, bank_uid),
+        owner: owner(run, bank.map(|bank| bank.id.uid.as_str())),
         phase,
         slot: valid.planned.as_ref().map(|planned| planned.slot).or_else(slot),
         created: run.id.created,
@@ -78,6 +83,7 @@ fn view(run: &Run, bank_uid: Option<&str>) -> Option<RunView> {
         reason: told.map(|told| told.reason.clone()).unwrap_or_default(),
         message: told.map(|told| told.message.clone()).unwrap_or_default(),
         exclusive: exclusive(&valid.tasks),
+        needs: needs.unwrap_or_default(),
         ttl_seconds_after_finished: valid.ttl_seconds_after_finished,
     })
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Config, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ use super::lease::{Election, Leadership};
 use super::mirror::{Change, Mirror};
 use super::places::Places;
 use super::queue::Queue;
+use super::sampling::sample;
+use super::secrets::ClusterSecrets;
 use super::settings::Settings;
 use super::told::Teller;
 use super::watch::Watch;
@@ -130,6 +132,7 @@ impl Operator {
             host_paths: settings.host_paths.clone(),
             authority,
             known: Mutex::new(HashMap::new()),
+            sampled: Notify::new(),
             metrics: Mutex::new(BTreeMap::new()),
         };
         Ok(Self { settings, cx: Arc::new(cx), reader, leadership, certificates })
@@ -178,6 +181,10 @@ impl Operator {
             }
             leadership.elected().await;
             adopt(&cx);
+            let secrets = ClusterSecrets::new(reader.clone(), settings.secret_namespaces.clone());
+            if let Err(error) = sample(&cx, secrets, &workers, &mut working) {
+                tracing::error!(%error, "nothing is sampled: Reachable stays Unknown");
+            }
             for controller in Controller::ALL {
                 for _ in 0..controller.workers() {
                     working.spawn(work(Arc::clone(&cx), controller, workers.clone()));

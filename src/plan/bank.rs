@@ -1,13 +1,13 @@
 use jiff::Timestamp;
 
 use super::asked::Asked;
-use super::conditions::{Judged, Known, add_on_schedule, counted, judge, ready, suspended, written};
+use super::conditions::{Judged, Known, add_on_schedule, counted, judge, reachable, ready, suspended, written};
 use super::event::{EventDraft, EventReason};
 use super::history::expired;
 use super::queue::{HeldReason, Queue};
 use super::reason::ConditionReason;
 use super::row::{Row, plan_row};
-use super::run_spec::{exclusive, run_spec};
+use super::run_spec::{exclusive, needs_network, run_spec};
 use super::view::{Asks, Observed, RunOwner, RunView};
 use super::wake::{Wake, second};
 use crate::domain::{Phase, Reason, RunSpec, Task, TaskKind};
@@ -86,7 +86,8 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
     }
     let mut runs = observed.runs.clone();
     runs.extend(plan.create.iter().map(|run| just_made(run, now)));
-    let queue = Queue { bank, rows: &rows, owners: &owners, judged: &judged, now };
+    let missed = reachable::missed(bank, &observed.facts, now);
+    let queue = Queue { bank, rows: &rows, owners: &owners, judged: &judged, missed: &missed, now };
     queue.decide(&runs, &mut plan, &mut wake);
     carry_out(&mut runs, &plan, now);
     let waiting: Vec<_> = runs.iter().filter(|run| run.phase.waiting()).collect();
@@ -196,6 +197,7 @@ fn just_made(run: &PlannedRun, now: Timestamp) -> RunView {
         reason: String::new(),
         message: String::new(),
         exclusive: exclusive(&run.spec.tasks),
+        needs: needs_network(&run.spec.tasks, &run.spec.bank),
         ttl_seconds_after_finished: run.ttl_seconds_after_finished,
     }
 }

@@ -32,6 +32,6 @@ pub use policy::{SelectedBank, plan_policy};
 pub use queue::HeldReason;
 pub use reason::ConditionReason;
 pub use refused::{Refusal, refused, refused_conditions};
-pub use run_spec::{exclusive, run_spec};
+pub use run_spec::{exclusive, needs_network, run_spec};
 pub use run_status::{RunTold, run_status, task_rows};
 pub use view::{Asks, AuditAsk, CheckAsk, Observed, PolicyAsk, RunOwner, RunView};

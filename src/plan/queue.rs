@@ -6,7 +6,7 @@ use super::event::{EventDraft, EventReason};
 use super::row::{Row, requested};
 use super::view::{RunOwner, RunView};
 use super::wake::Wake;
-use crate::domain::{Phase, Reason};
+use crate::domain::{NetworkPart, Phase, Reason};
 use crate::engine::schedule::{ConcurrencyPolicy, admits, next_admission};
 use crate::resources::{ConditionName, ValidBank};
 
@@ -23,6 +23,7 @@ pub enum HeldReason {
     JobLimit,
     /// The bank's spec cannot be used.
     Refused,
+    Unreachable,
 }
 
 impl HeldReason {
@@ -36,6 +37,7 @@ impl HeldReason {
             Self::Locked => "Locked",
             Self::JobLimit => "JobLimit",
             Self::Refused => "Refused",
+            Self::Unreachable => "Unreachable",
         }
     }
 }
@@ -49,6 +51,8 @@ pub struct Queue<'a> {
     /// Owners that exist beside the rows: checks and audits.
     pub owners: &'a [(RunOwner, bool)],
     pub judged: &'a [(ConditionName, Judged)],
+    /// Parts that are known not to answer over the network.
+    pub missed: &'a [NetworkPart],
     pub now: Timestamp,
 }
 
@@ -152,6 +156,10 @@ impl Queue<'_> {
         }
         if self.owners.iter().any(|(owner, suspended)| *suspended && *owner == run.owner) {
             return Some((HeldReason::Suspended, "what asked for this run is suspended".to_owned()));
+        }
+        if let Some(part) = self.missed.iter().find(|part| run.needs.contains(part)) {
+            let message = format!("waits until {} answers: Reachable tells what is wrong with it", part.name());
+            return Some((HeldReason::Unreachable, message));
         }
         let row = self.row(&run.owner);
         if let Some(row) = row {

@@ -1,4 +1,4 @@
-use crate::domain::{AuditScope, Bank, IntegrityScope, RunSpec, SqlDatabase, Task, Work};
+use crate::domain::{AuditScope, Bank, IntegrityScope, NetworkPart, RunSpec, Task, Work};
 
 /// The work order of one run: the same documents give the same one, byte for byte. Scopes that a task leaves
 /// open become all that the bank declares.
@@ -16,6 +16,39 @@ pub fn run_spec(namespace: &str, run: &str, bank: &Bank, tasks: &[Task], active_
 /// Whether a run of such tasks must have its bank alone.
 pub fn exclusive(tasks: &[Task]) -> bool {
     tasks.iter().any(|task| task.work.kind().exclusive())
+}
+
+/// The parts of a bank that must answer over the network for such tasks: a run waits until they do. A `Probe` needs
+/// none, for it measures whether they do.
+pub fn needs_network(tasks: &[Task], bank: &Bank) -> Vec<NetworkPart> {
+    let needed = |part: &NetworkPart| tasks.iter().any(|task| needs(&task.work, *part));
+    bank.network_parts().into_iter().filter(needed).collect()
+}
+
+/// Whether work can do nothing without a part, of a bank where that answers over the network. A check or an audit of
+/// which one scope can be measured without is not kept from it: a database is looked at while a vector store is away.
+fn needs(work: &Work, part: NetworkPart) -> bool {
+    let (database, vectors) = (part == NetworkPart::Database, part == NetworkPart::VectorStore);
+    match work {
+        Work::Probe | Work::Learn => false,
+        Work::Backup
+        | Work::VerifyBackup
+        | Work::RestoreTest
+        | Work::ConsistencyCheck
+        | Work::Optimize
+        | Work::Prune => database || vectors,
+        Work::IntegrityCheck { scopes, .. } => scopes.iter().all(|scope| match scope {
+            IntegrityScope::Database => database,
+            IntegrityScope::VectorStore => vectors,
+            IntegrityScope::Consistency => database || vectors,
+            IntegrityScope::Files | IntegrityScope::Backups => false,
+        }),
+        Work::SecurityAudit { scopes } => scopes.iter().all(|scope| match scope {
+            AuditScope::Leaks | AuditScope::Erasure => database,
+            AuditScope::Probes => true,
+            AuditScope::Posture | AuditScope::Vulnerabilities | AuditScope::Access => false,
+        }),
+    }
 }
 
 fn fill(work: &Work, bank: &Bank) -> Work {
@@ -64,9 +97,4 @@ fn unique<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
         }
     }
     unique
-}
-
-/// Whether a part of the bank answers over the network, and so has to be sampled.
-pub(super) fn answers_over_network(bank: &Bank) -> bool {
-    bank.has_api || bank.vector_store.is_some() || bank.database == Some(SqlDatabase::Postgres)
 }

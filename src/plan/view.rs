@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BankFacts, Phase};
+use crate::domain::{BankFacts, NetworkPart, Phase};
 use crate::resources::{
     IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy, ValidRun,
 };
@@ -82,6 +82,8 @@ pub struct RunView {
     pub message: String,
     /// Whether it must have its bank alone ([`super::exclusive`]).
     pub exclusive: bool,
+    /// The parts that must answer over the network for it ([`super::needs_network`]).
+    pub needs: Vec<NetworkPart>,
     /// Deletes it so many seconds after it ended. A front end that reads runs made by hand from files leaves it
     /// out: deleting would run them again.
     pub ttl_seconds_after_finished: Option<u32>,

@@ -1,8 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Content, Document, GROUP, Passed, Place, Problem, Resource, Warning, read};
-use super::valid::{Origin, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation};
-use crate::domain::{Task, Work};
+use super::reader::{Content, Document, Passed, Place, Problem, Resource, Warning, read};
+use super::valid::{
+    Origin, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation, check_recovery, check_route,
+    check_waiver,
+};
+use crate::domain::{Canary, Task, Work};
 
 /// The namespace of a folder whose documents name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -124,6 +127,9 @@ impl Review {
             Resource::Run(run) => keep(ValidRun::parse(run, origin), &mut self.config.runs),
             Resource::Check(check) => keep(ValidCheck::parse(check, origin), &mut self.config.checks),
             Resource::Audit(audit) => keep(ValidAudit::parse(audit, origin), &mut self.config.audits),
+            Resource::Recovery(recovery) => check_recovery(recovery, origin).err().unwrap_or_default(),
+            Resource::Route(route) => check_route(route, origin).err().unwrap_or_default(),
+            Resource::Waiver(waiver) => check_waiver(waiver, origin).err().unwrap_or_default(),
         };
         if violations.is_empty() {
             self.warn_of_later_parts(resource, document);
@@ -133,15 +139,20 @@ impl Review {
 
     /// The bank that a resource names is there.
     fn resolve(&mut self, resource: &Resource, document: &Document, banks: &BTreeSet<String>) {
-        let bank = match resource {
-            Resource::Run(run) => &run.spec.bank_name,
-            Resource::Check(check) => &check.spec.bank_name,
-            Resource::Audit(audit) => &audit.spec.bank_name,
-            Resource::Bank(_) | Resource::Policy(_) => return,
+        let (bank, field) = match resource {
+            Resource::Run(run) => (&run.spec.bank_name, "spec.bankName"),
+            Resource::Check(check) => (&check.spec.bank_name, "spec.bankName"),
+            Resource::Audit(audit) => (&audit.spec.bank_name, "spec.bankName"),
+            Resource::Recovery(recovery) => (&recovery.spec.bank_name, "spec.bankName"),
+            Resource::Waiver(waiver) => match &waiver.spec.matches.bank_name {
+                Some(bank) => (bank, "spec.match.bankName"),
+                None => return,
+            },
+            Resource::Bank(_) | Resource::Policy(_) | Resource::Route(_) => return,
         };
         if !banks.contains(bank) {
             let message = format!("there is no MemoryBank {bank:?} in these files");
-            self.problems.push(document.problem("spec.bankName", message));
+            self.problems.push(document.problem(field, message));
         }
     }
 
@@ -149,9 +160,6 @@ impl Review {
         if passed.kind.is_empty() {
             let message = "has neither apiVersion nor kind: passed over";
             self.warnings.push(document.problem("", message));
-        } else if passed.group == GROUP {
-            let message = format!("{} is a kind of a later version: passed over", passed.kind);
-            self.warnings.push(document.problem("kind", message));
         } else {
             self.passed.push((document.place.clone(), passed.clone()));
         }
@@ -168,7 +176,13 @@ impl Review {
             }
         };
         match resource {
-            Resource::Bank(_) => {}
+            Resource::Bank(_) => {
+                let api = self.config.banks.last().and_then(|bank| bank.bank.api.as_ref());
+                if api.is_some_and(|api| api.canary == Canary::Transaction) {
+                    let message = "Transaction comes with a later version: the API is probed as with ReadOnly";
+                    self.warnings.push(document.problem("spec.api.canary", message));
+                }
+            }
             Resource::Policy(_) => {
                 let Some(policy) = self.config.policies.last() else { return };
                 for (index, schedule) in policy.schedules.iter().enumerate() {
@@ -185,6 +199,10 @@ impl Review {
             }
             Resource::Audit(_) => {
                 warn("spec", self.config.audits.last().map_or(&[], |a| std::slice::from_ref(&a.task)));
+            }
+            Resource::Recovery(_) | Resource::Route(_) | Resource::Waiver(_) => {
+                let message = format!("this version acts on no {} yet: it has no effect", resource.kind());
+                self.warnings.push(document.problem("kind", message));
             }
         }
     }

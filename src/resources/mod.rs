@@ -19,12 +19,16 @@ mod job_template;
 mod policy;
 mod policy_status;
 mod reader;
+mod receiver;
+mod recovery;
+mod route;
 mod rules;
 mod run;
 mod schema;
 mod task;
 mod valid;
 mod volume;
+mod waiver;
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -52,10 +56,17 @@ pub use policy::{
 };
 pub use policy_status::{MaintenancePolicyStatus, WorstBank};
 pub use reader::{Content, Document, GROUP, MAX_FILE_BYTES, Passed, Place, Problem, Resource, VERSION, Warning, read};
+pub use receiver::{Desktop, Email, MailSecurity, Receiver, Webhook};
+pub use recovery::{Approval, Lost, Quiesce, Recovery, RecoverySpec, RecoveryStatus, RecoveryStep};
+pub use route::{
+    AlertCategory, AlertMatch, AlertRoute, AlertRouteSpec, AlertRouteStatus, GroupKey, Proof, QuietHours,
+    ReceiverStatus, SelfTest,
+};
 pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
 pub use task::{Scope, TaskSpec, TaskStatus};
 pub use valid::{
     Meta, Origin, Planned, RUN_NOW, RunNow, SecretUse, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun,
-    ValidSchedule, ValidVolume, Violation, VolumeSource,
+    ValidSchedule, ValidVolume, Violation, VolumeSource, check_recovery, check_route, check_waiver,
 };
 pub use volume::{BackupSets, ClaimRef, Encryption, FileTree, Folder, Repository, S3, Volume};
+pub use waiver::{FindingMatch, FindingWaiver, FindingWaiverSpec, FindingWaiverStatus, WaiverEffect};

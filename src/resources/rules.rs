@@ -24,6 +24,8 @@ pub const SCOPES: &str = "scopes fit the task: Database, VectorStore, Consistenc
      IntegrityCheck; Leaks, Posture, Probes, Vulnerabilities, Access, Erasure for a SecurityAudit; none for others";
 pub const RESTORE_SCOPES: &str = "a RestoreTest has no scopes";
 pub const IMMUTABLE: &str = "the spec of a MaintenanceRun is immutable";
+pub const RECOVERY_IMMUTABLE: &str = "the spec of a Recovery is immutable but for approval";
+pub const WAIVER_MATCH: &str = "a waiver is of a rule or of a fingerprint: expected match.rule or match.fingerprint";
 pub const REQUIREMENT: &str = "values belong to In and NotIn, which need at least one";
 pub const PLANNED: &str = "policyName, scheduleName and slotTime come together";
 
@@ -154,6 +156,21 @@ pub fn restore_scopes() -> Rule {
 
 pub fn immutable() -> Rule {
     rule("self == oldSelf", IMMUTABLE)
+}
+
+pub fn recovery_immutable() -> Rule {
+    // Members with a default are always there.
+    let same = ["bankName", "mode", "quiesce"].map(|member| format!("self.{member} == oldSelf.{member}"));
+    let optional = ["events", "backupName"].map(|member| {
+        format!(
+            "(has(self.{member}) ? has(oldSelf.{member}) && self.{member} == oldSelf.{member} : !has(oldSelf.{member}))"
+        )
+    });
+    rule([same.as_slice(), &optional].concat().join(" && "), RECOVERY_IMMUTABLE)
+}
+
+pub fn waiver_match() -> Rule {
+    rule("has(self.rule) || has(self.fingerprint)", WAIVER_MATCH)
 }
 
 pub fn requirement() -> Rule {

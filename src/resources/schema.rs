@@ -24,6 +24,11 @@ pub const DATE: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
 /// A Kubernetes quantity, such as `10Gi`.
 pub const QUANTITY: &str = "^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
 
+/// The name or the address of a server.
+pub const HOST: &str = "^[a-zA-Z0-9:]([-a-zA-Z0-9.:]*[a-zA-Z0-9])?$";
+/// An address of mail: one line, one sign.
+pub const MAIL_ADDRESS: &str = r"^[^@\s]+@[^@\s]+$";
+
 fn closed<const N: usize>(names: [&str; N]) -> Schema {
     json_schema!({"type": "string", "enum": names.as_slice()})
 }
@@ -46,6 +51,10 @@ pub fn level(_: &mut SchemaGenerator) -> Schema {
 
 pub fn severity(_: &mut SchemaGenerator) -> Schema {
     closed(Severity::ALL.map(Severity::name))
+}
+
+pub fn severities(_: &mut SchemaGenerator) -> Schema {
+    set_of(&closed(Severity::ALL.map(Severity::name)), Severity::ALL.len())
 }
 
 pub fn condition(_: &mut SchemaGenerator) -> Schema {

@@ -14,6 +14,8 @@ pub(super) struct Body {
     pub coverage_percent: Option<u8>,
     pub samples: Vec<Sample>,
     pub outputs: Vec<Output>,
+    /// Why something that has no scope could not be measured.
+    pub unmeasured: Option<(Reason, String)>,
 }
 
 impl Body {
@@ -53,6 +55,9 @@ impl Body {
 
     /// How a task ended that did all it could: Unknown where a scope was not measured whole.
     pub fn outcome(&self) -> (Outcome, Reason, String) {
+        if let Some((reason, message)) = &self.unmeasured {
+            return (Outcome::Unknown, *reason, message.clone());
+        }
         let unmeasured: Vec<_> = self.scopes.iter().filter(|s| s.outcome != Outcome::Succeeded).collect();
         match unmeasured.first() {
             None => (Outcome::Succeeded, Reason::Completed, self.summary()),

@@ -39,7 +39,7 @@ impl<'a> Copies<'a> {
     pub async fn database(&mut self, bank: &Bank, meter: &Arc<Meter>) -> Result<Option<Arc<Copied>>, String> {
         match &bank.database {
             Some(SqlDatabase::Sqlite(place)) => self.get(DATABASE, place, meter).await.map(Some),
-            Some(SqlDatabase::Postgres) | None => Ok(None),
+            Some(SqlDatabase::Postgres(_)) | None => Ok(None),
         }
     }
 

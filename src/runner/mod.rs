@@ -8,6 +8,7 @@ mod copies;
 mod exchange;
 mod integrity;
 mod places;
+mod probe;
 mod progress;
 mod remote;
 mod scratch;
@@ -161,6 +162,7 @@ impl<E: Exchange> Runner<E> {
                 self.check_integrity(&spec.bank, depth, scopes, copies, meter, body).await
             }
             Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
+            Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());
                 Ok(())

@@ -107,7 +107,7 @@ impl RemoteExchange {
         }
         let request = self.request(Method::PUT, What::Report, BRIEF).map_err(DeliveryError)?;
         let request = Request { body: Some(Bytes::from(body)), ..request };
-        let answer = retry("the report", until, || self.attempt(&request, until, taken)).await;
+        let answer = retry("the report", until, || self.attempt(&request, until, |answer| taken(&answer))).await;
         answer.map_err(DeliveryError)
     }
 
@@ -131,7 +131,7 @@ impl RemoteExchange {
     }
 }
 
-fn taken(answer: Answer) -> Attempt<Delivered> {
+fn taken(answer: &Answer) -> Attempt<Delivered> {
     match answer.status.as_u16() {
         201 => Attempt::Done(Delivered::Stored),
         200 => Attempt::Done(Delivered::Duplicate),

@@ -1,4 +1,5 @@
 use super::db::Tx;
+use super::reach;
 use super::records::{self, named};
 use super::value::args;
 use super::{Store, StoreError};
@@ -49,6 +50,7 @@ impl Store {
             measurements: measurements(&mut tx, namespace, bank).await?,
             corruption: corruption(&mut tx, namespace, bank).await?,
             findings: findings(&mut tx, namespace, bank).await?,
+            reach: reach::of_bank(&mut tx, namespace, bank).await?,
         })
     }
 }

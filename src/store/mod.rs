@@ -19,6 +19,7 @@ mod merge;
 mod metrics;
 mod objects;
 mod order;
+mod reach;
 mod records;
 mod retention;
 mod runs;
@@ -37,6 +38,7 @@ pub use finish::Finish;
 pub use lock::DataLock;
 pub use metrics::{BankMetrics, LatestSample};
 pub use objects::Object;
+pub use reach::BankSample;
 pub use retention::{Limits, Removed};
 pub use runs::{Begin, RunRecord};
 

@@ -142,10 +142,11 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
-    /// The banks of a namespace of which runs or measurements are known; answered from indexes alone.
+    /// The banks of a namespace of which runs, measurements or samples are known; answered from indexes alone.
     pub async fn known_banks(&self, namespace: &str) -> Result<BTreeSet<String>, StoreError> {
         let mut tx = self.db.read().await?;
-        let sql = "SELECT bank FROM runs WHERE namespace = $1 UNION SELECT bank FROM measurements WHERE namespace = $1";
+        let sql = "SELECT bank FROM runs WHERE namespace = $1 UNION SELECT bank FROM measurements WHERE namespace = $1 \
+                   UNION SELECT bank FROM reach WHERE namespace = $1";
         tx.rows(sql, args![namespace]).await?.iter().map(|row| row.text("bank")).collect()
     }
 

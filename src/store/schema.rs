@@ -12,7 +12,7 @@ struct Migration {
     postgres: Option<&'static str>,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, both: include_str!("../../migrations/0001_records.sql"), postgres: None },
     Migration {
         version: 2,
@@ -20,6 +20,7 @@ const MIGRATIONS: [Migration; 3] = [
         postgres: Some(include_str!("../../migrations/0002_operation.postgres.sql")),
     },
     Migration { version: 3, both: include_str!("../../migrations/0003_order.sql"), postgres: None },
+    Migration { version: 4, both: include_str!("../../migrations/0004_reach.sql"), postgres: None },
 ];
 
 /// The version that this program knows.

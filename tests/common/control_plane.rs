@@ -19,9 +19,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
+use memorybank::resources::{CustomResourceDefinition, GROUP, VERSION, crds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::RngExt as _;
@@ -150,6 +152,30 @@ impl ControlPlane {
             tokio::time::sleep(POLL).await;
         }
         name
+    }
+
+    /// Applies the definitions of our kinds, as the operator's chart does, and waits until objects of each can
+    /// be made. Once is enough; more do no harm.
+    pub async fn definitions(&self) {
+        let client = self.client().await;
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let params = PatchParams::apply("tests").force();
+        let crds = Vec::from(crds());
+        for crd in &crds {
+            let name = crd.metadata.name.clone().unwrap();
+            definitions.patch(&name, &params, &Patch::Apply(crd)).await.unwrap();
+        }
+        for crd in &crds {
+            let names = &crd.spec.names;
+            let kind = GroupVersionKind::gvk(GROUP, VERSION, &names.kind);
+            let objects: Api<DynamicObject> =
+                Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, &names.plural));
+            let begun = Instant::now();
+            while let Err(error) = objects.list(&ListParams::default().limit(1)).await {
+                assert!(begun.elapsed() < START, "{} is not served: {error}", names.plural);
+                tokio::time::sleep(POLL).await;
+            }
+        }
     }
 
     /// A kubeconfig of a service account, which is made if it is not there: what is done with it is allowed by
@@ -361,8 +387,7 @@ impl Drop for ControlPlane {
 impl Binaries {
     fn find() -> Result<Self, String> {
         let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let home = std::env::var_os("CLUSTER_HOME").unwrap_or_else(|| "/var/cache/one-node-kubernetes".into());
-        let folders: Vec<PathBuf> = given.into_iter().chain([Path::new(&home).join("bin")]).collect();
+        let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
         let find = |name: &str| {
             let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
             found.ok_or_else(|| {
@@ -377,6 +402,16 @@ impl Binaries {
             kubectl: find("kubectl")?,
         })
     }
+}
+
+/// Where `make cluster` puts what it builds, as `tests/cluster/env.sh` has it.
+pub fn cluster_home() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_user = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    folder("CLUSTER_HOME").unwrap_or_else(|| {
+        let cache = if nix::unistd::geteuid().is_root() { None } else { of_user() };
+        cache.unwrap_or_else(|| "/var/cache".into()).join("one-node-kubernetes")
+    })
 }
 
 async fn client(kubeconfig: &Path) -> Client {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind};
 use memorybank::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, plan_audit, plan_bank,
-    plan_check, plan_policy,
+    Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, needs_network,
+    plan_audit, plan_bank, plan_check, plan_policy,
 };
 use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus};
 
@@ -89,7 +89,8 @@ impl World {
                 .collect(),
             hand: config.runs.iter().collect(),
         };
-        let observed = Observed { status: self.status.clone(), runs: self.runs.clone(), facts: self.facts.clone() };
+        let observed =
+            Observed { status: self.status.clone(), runs: self.runs.clone(), facts: self.facts.clone(), missing: None };
         plan_bank(&config.banks[0], &asks, &observed, now)
     }
 
@@ -125,6 +126,7 @@ impl World {
                 reason: String::new(),
                 message: String::new(),
                 exclusive: exclusive(&run.spec.tasks),
+                needs: needs_network(&run.spec.tasks, &run.spec.bank),
                 ttl_seconds_after_finished: run.ttl_seconds_after_finished,
             });
         }

@@ -101,7 +101,16 @@ impl Postgres {
         }
     }
 
-    fn psql(&self, database: &str, sql: &str) {
+    /// Lets a role in with its password only.
+    pub fn require_password(&self, role: &str) {
+        let rules = self.folder.path().join("data/pg_hba.conf");
+        let before = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{before}")).unwrap();
+        self.crash();
+        self.restart();
+    }
+
+    pub fn psql(&self, database: &str, sql: &str) {
         let output = self.try_psql(database, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
     }

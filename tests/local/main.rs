@@ -4,6 +4,8 @@
 
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/standin.rs"]
+mod standin;
 
 mod deaths;
 mod exits;
@@ -12,6 +14,7 @@ mod full_disk;
 mod hammered;
 mod one_run;
 mod printed;
+mod reach;
 mod statuses;
 mod watching;
 

@@ -16,7 +16,7 @@ const MAX_CA: u64 = 256 << 10;
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct JobArgs {
     /// Report to the operator at this address, as a Job does; takes the place of --exchange
     #[arg(long, value_name = "URL", conflicts_with = "exchange", requires_all = ["uid", "ingest_ca", "token"])]
     pub ingest: Option<String>,
@@ -55,14 +55,14 @@ enum End {
 }
 
 /// Executes a run, delivers its report, and leaves a summary whatever happened.
-pub async fn run(args: Args, run: Run<'_>, stop: &CancellationToken, global: &Global) -> Result<Exit, CliError> {
+pub async fn run(args: JobArgs, run: Run<'_>, stop: &CancellationToken, global: &Global) -> Result<Exit, CliError> {
     let uid = args.uid.clone().unwrap_or_default();
     let log = args.termination_log.clone();
     let path = run.report;
     let ended = execute(args, run, stop).await;
     let summary = match &ended {
         Ok(End::Delivered(report)) => Summary::of(report, true),
-        Ok(End::Undelivered(report, why)) => Summary::of(report, false).undelivered(why),
+        Ok(End::Undelivered(report, why)) => Summary::undelivered(report, why),
         Ok(End::Interrupted) => Summary::interrupted(&uid),
         Err(error) => Summary::failed(&uid, &error.to_string()),
     };
@@ -82,7 +82,7 @@ pub async fn run(args: Args, run: Run<'_>, stop: &CancellationToken, global: &Gl
     }
 }
 
-async fn execute(args: Args, run: Run<'_>, stop: &CancellationToken) -> Result<End, CliError> {
+async fn execute(args: JobArgs, run: Run<'_>, stop: &CancellationToken) -> Result<End, CliError> {
     let begun = Instant::now();
     let spec = read_spec(run.spec)?;
     let (Some(ingest), Some(uid), Some(ca), Some(token)) = (args.ingest, args.uid, args.ingest_ca, args.token) else {

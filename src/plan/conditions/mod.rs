@@ -3,6 +3,7 @@
 mod backed_up;
 mod data;
 mod on_schedule;
+pub mod reachable;
 mod ready;
 mod secure;
 
@@ -11,7 +12,6 @@ use jiff::Timestamp;
 use super::measure::{Wanted, wanted};
 use super::reason::ConditionReason;
 use super::row::Row;
-use super::run_spec::answers_over_network;
 use super::view::{Asks, Observed, RunView};
 use super::wake::Wake;
 use crate::resources::{Condition, ConditionName, ConditionStatus, Time, ValidBank};
@@ -98,13 +98,7 @@ fn one(name: ConditionName, known: &Known<'_>, wanted: &[Wanted], wake: &mut Wak
         ConditionName::Consistent => data::consistent(&known.bank.bank, wanted, facts, wake),
         ConditionName::Secure => secure::secure(known.asks, wanted, facts, wake),
         ConditionName::BackedUp => backed_up::backed_up(&known.bank.bank, wanted),
-        ConditionName::Reachable if answers_over_network(&known.bank.bank) => Judged::unknown(
-            ConditionReason::NotSampled,
-            "no sample of the parts that answer over the network: this version takes none; waive Reachable to pass over it",
-        ),
-        ConditionName::Reachable => {
-            Judged::unknown(ConditionReason::NotConfigured, "no part of this bank answers over the network")
-        }
+        ConditionName::Reachable => reachable::reachable(known.bank, facts, wake),
         ConditionName::OnSchedule | ConditionName::Stable | ConditionName::Guarded => {
             Judged::unknown(ConditionReason::Learning, "no predictions yet: too little is known of this bank")
         }

@@ -8,14 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::shape::Shape;
-use crate::resources::{IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, SecurityAudit};
+use crate::resources::{
+    AlertRoute, FindingWaiver, IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, Recovery, SecurityAudit,
+};
 
 /// The group of our kinds.
 pub const GROUP: &str = "memorybank.dev";
 /// The version of our kinds.
 pub const VERSION: &str = "v1alpha1";
-/// Kinds that a later version brings.
-pub(super) const LATER: [&str; 3] = ["Recovery", "AlertRoute", "FindingWaiver"];
 
 /// A resource of one of our kinds.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,9 @@ pub enum Resource {
     Run(Box<MaintenanceRun>),
     Check(Box<IntegrityCheck>),
     Audit(Box<SecurityAudit>),
+    Recovery(Box<Recovery>),
+    Route(Box<AlertRoute>),
+    Waiver(Box<FindingWaiver>),
 }
 
 impl Resource {
@@ -37,6 +40,9 @@ impl Resource {
             Self::Run(_) => "MaintenanceRun",
             Self::Check(_) => "IntegrityCheck",
             Self::Audit(_) => "SecurityAudit",
+            Self::Recovery(_) => "Recovery",
+            Self::Route(_) => "AlertRoute",
+            Self::Waiver(_) => "FindingWaiver",
         }
     }
 
@@ -48,6 +54,9 @@ impl Resource {
             Self::Run(run) => run.meta(),
             Self::Check(check) => check.meta(),
             Self::Audit(audit) => audit.meta(),
+            Self::Recovery(recovery) => recovery.meta(),
+            Self::Route(route) => route.meta(),
+            Self::Waiver(waiver) => waiver.meta(),
         }
     }
 }
@@ -60,13 +69,16 @@ pub(super) struct Kind {
 }
 
 /// Every kind of this version.
-pub(super) static KINDS: LazyLock<[Kind; 5]> = LazyLock::new(|| {
+pub(super) static KINDS: LazyLock<[Kind; 8]> = LazyLock::new(|| {
     [
         kind("MemoryBank", &MemoryBank::crd(), |v| typed(v).map(Resource::Bank)),
         kind("MaintenancePolicy", &MaintenancePolicy::crd(), |v| typed(v).map(Resource::Policy)),
         kind("MaintenanceRun", &MaintenanceRun::crd(), |v| typed(v).map(Resource::Run)),
         kind("IntegrityCheck", &IntegrityCheck::crd(), |v| typed(v).map(Resource::Check)),
         kind("SecurityAudit", &SecurityAudit::crd(), |v| typed(v).map(Resource::Audit)),
+        kind("Recovery", &Recovery::crd(), |v| typed(v).map(Resource::Recovery)),
+        kind("AlertRoute", &AlertRoute::crd(), |v| typed(v).map(Resource::Route)),
+        kind("FindingWaiver", &FindingWaiver::crd(), |v| typed(v).map(Resource::Waiver)),
     ]
 });
 

@@ -11,7 +11,7 @@ mod split;
 pub use kinds::{GROUP, Resource, VERSION};
 pub use problem::{Place, Problem, Warning};
 
-use kinds::{KINDS, LATER};
+use kinds::KINDS;
 use nearest::nearest;
 use node::{Content as Value, Node};
 
@@ -112,7 +112,7 @@ impl Reader<'_> {
             return self.list(node, document, offset);
         }
         let (group, version) = version.split_once('/').unwrap_or(("", version));
-        if group != GROUP || LATER.contains(&kind) {
+        if group != GROUP {
             let name = node.get("metadata").and_then(|m| m.text("name")).unwrap_or_default().to_owned();
             let passed = Passed { group: group.to_owned(), kind: kind.to_owned(), name };
             return self.keep(node, Content::Passed(passed), document, offset);

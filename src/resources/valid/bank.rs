@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
 
 use super::{Meta, Origin, Violation, Violations};
-use crate::domain::{self, Bank, PathInVolume, SqlDatabase};
+use crate::domain::{
+    self, ApiEndpoint, Bank, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, SqlDatabase,
+    Trust,
+};
 use crate::resources::{
-    ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec, Repository,
-    SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
+    Api, Canary, ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec,
+    Repository, SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
@@ -24,6 +27,8 @@ pub struct ValidBank {
     pub secrets: Vec<SecretUse>,
     /// Changes to its Jobs; ignored in local mode.
     pub job_template: Option<JobTemplate>,
+    /// Seconds between two samples of what answers over the network.
+    pub sampling_interval_seconds: u32,
 }
 
 /// A declared volume.
@@ -83,6 +88,7 @@ impl ValidBank {
             volumes,
             secrets: secrets(spec),
             job_template: spec.job_template.clone(),
+            sampling_interval_seconds: spec.sampling.interval_seconds,
             meta,
         });
         wrong.into_result(valid)
@@ -203,16 +209,17 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
     Bank {
         name: name.to_owned(),
         flavor: spec.flavor,
-        database: spec.database.as_ref().map(|d| match &d.sqlite {
-            Some(file) => SqlDatabase::Sqlite(place(&file.volume, &file.path)),
-            None => SqlDatabase::Postgres,
+        database: spec.database.as_ref().and_then(|d| match (&d.sqlite, &d.postgres) {
+            (Some(file), _) => Some(SqlDatabase::Sqlite(place(&file.volume, &file.path))),
+            (None, Some(postgres)) => Some(SqlDatabase::Postgres(PostgresEndpoint {
+                url: secret_key(&postgres.url_secret_ref),
+                schema: postgres.schema.clone(),
+            })),
+            (None, None) => None,
         }),
         history: spec.history.as_ref().map(|file| place(&file.volume, &file.path)),
-        vector_store: spec.vector_store.as_ref().map(|v| match v.qdrant {
-            Some(_) => domain::VectorStore::Qdrant,
-            None => domain::VectorStore::Pgvector,
-        }),
-        has_api: spec.api.is_some(),
+        vector_store: spec.vector_store.as_ref().and_then(vector_store),
+        api: spec.api.as_ref().map(api),
         volumes: spec.volumes.iter().map(|v| v.name.clone()).collect(),
         files: spec
             .files
@@ -231,6 +238,50 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
             .collect(),
         compose: spec.workload.as_ref().and_then(|w| w.compose.as_ref()).map(|file| place(&file.volume, &file.path)),
     }
+}
+
+fn secret_key(reference: &SecretKeyRef) -> SecretKey {
+    SecretKey { name: reference.name.clone(), key: reference.key.clone() }
+}
+
+fn trust(tls: Option<&Tls>) -> Trust {
+    tls.map_or_else(Trust::default, |tls| Trust {
+        ca: tls.ca_secret_ref.as_ref().map(secret_key),
+        insecure_skip_verify: tls.insecure_skip_verify,
+    })
+}
+
+fn api(api: &Api) -> ApiEndpoint {
+    ApiEndpoint {
+        url: api.url.clone(),
+        user_id: api.user_id.clone(),
+        token: api.token_secret_ref.as_ref().map(secret_key),
+        canary: match api.canary {
+            Canary::Disabled => domain::Canary::Disabled,
+            Canary::ReadOnly => domain::Canary::ReadOnly,
+            Canary::Transaction => domain::Canary::Transaction,
+        },
+        tls: trust(api.tls.as_ref()),
+    }
+}
+
+/// None only where neither is there, which is refused elsewhere.
+fn vector_store(store: &VectorStore) -> Option<domain::VectorStore> {
+    let qdrant = store.qdrant.as_ref().map(|qdrant| {
+        domain::VectorStore::Qdrant(QdrantEndpoint {
+            url: qdrant.url.clone(),
+            api_key: qdrant.api_key_secret_ref.as_ref().map(secret_key),
+            collection: qdrant.collection.clone(),
+            tls: trust(qdrant.tls.as_ref()),
+        })
+    });
+    let pgvector = store.pgvector.as_ref().map(|pgvector| {
+        domain::VectorStore::Pgvector(PgvectorEndpoint {
+            url: secret_key(&pgvector.url_secret_ref),
+            table: pgvector.table.clone(),
+        })
+    });
+    qdrant.or(pgvector)
 }
 
 fn secrets(spec: &MemoryBankSpec) -> Vec<SecretUse> {

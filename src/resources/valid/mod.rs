@@ -10,16 +10,22 @@ mod bank;
 mod check;
 mod meta;
 mod policy;
+mod recovery;
+mod route;
 mod run;
 mod task;
 mod violation;
+mod waiver;
 
 pub use audit::ValidAudit;
 pub use bank::{SecretUse, ValidBank, ValidVolume, VolumeSource};
 pub use check::ValidCheck;
 pub use meta::{Meta, Origin, RUN_NOW, RunNow};
 pub use policy::{ValidPolicy, ValidSchedule};
+pub use recovery::check_recovery;
+pub use route::check_route;
 pub use run::{Planned, ValidRun};
 pub use violation::Violation;
+pub use waiver::check_waiver;
 
 use violation::Violations;

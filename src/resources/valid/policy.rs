@@ -121,7 +121,7 @@ impl ValidPolicy {
     }
 }
 
-fn check_selector(selector: &LabelSelector, field: &str, wrong: &mut Violations) {
+pub(super) fn check_selector(selector: &LabelSelector, field: &str, wrong: &mut Violations) {
     for index in selector.broken_requirements() {
         wrong.add(format!("{field}.matchExpressions[{index}]"), rules::REQUIREMENT);
     }
@@ -166,7 +166,7 @@ const fn weekday(day: Day) -> Weekday {
     }
 }
 
-fn time_of_day(text: &str, field: &str, wrong: &mut Violations) -> Option<Time> {
+pub(super) fn time_of_day(text: &str, field: &str, wrong: &mut Violations) -> Option<Time> {
     let parsed = Time::strptime("%H:%M", text);
     wrong.keep(field, parsed.map_err(|_| "expected a time of day, HH:MM"))
 }

@@ -49,6 +49,8 @@ pub(super) fn length(parts: &Parts, limit: u64) -> Result<u64, Refused> {
             Err(refuse(Why::TooLarge, format!("it has {length} bytes, and at most {limit} are taken")))
         }
         Some(length) => Ok(length),
+        // Without either it has no body (RFC 9112, 6.3).
+        None if !parts.headers.contains_key(header::TRANSFER_ENCODING) => Ok(0),
         None => Err(refuse(Why::LengthRequired, "there must be a Content-Length")),
     }
 }

@@ -1,0 +1,54 @@
+use super::super::objects::Objects;
+use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk};
+use crate::resources::{
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, SecurityAuditStatus, ValidAudit, ValidBank, ValidCheck,
+    ValidPolicy,
+};
+
+/// The statuses of those who ask something of a bank, as last written.
+pub(super) struct Statuses {
+    policies: Vec<Option<MaintenancePolicyStatus>>,
+    checks: Vec<Option<IntegrityCheckStatus>>,
+    audits: Vec<Option<SecurityAuditStatus>>,
+}
+
+impl Statuses {
+    pub fn of(bank: &ValidBank, config: &Config, objects: &Objects) -> Self {
+        Self {
+            policies: policies(bank, config).map(|p| objects.status("MaintenancePolicy", &p.meta.name)).collect(),
+            checks: checks(bank, config).map(|c| objects.status("IntegrityCheck", &c.meta.name)).collect(),
+            audits: audits(bank, config).map(|a| objects.status("SecurityAudit", &a.meta.name)).collect(),
+        }
+    }
+
+    pub fn asks<'a>(&'a self, bank: &'a ValidBank, config: &'a Config) -> Asks<'a> {
+        let echoed = |status: &'a Option<MaintenancePolicyStatus>| status.as_ref()?.last_run_now_token.as_deref();
+        Asks {
+            policies: policies(bank, config)
+                .zip(&self.policies)
+                .map(|(policy, status)| PolicyAsk { policy, echoed: echoed(status) })
+                .collect(),
+            checks: checks(bank, config)
+                .zip(&self.checks)
+                .map(|(check, status)| CheckAsk { check, status: status.as_ref() })
+                .collect(),
+            audits: audits(bank, config)
+                .zip(&self.audits)
+                .map(|(audit, status)| AuditAsk { audit, status: status.as_ref() })
+                .collect(),
+            hand: config.runs.iter().filter(|run| run.bank_name == bank.meta.name).collect(),
+        }
+    }
+}
+
+fn policies<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidPolicy> {
+    config.policies.iter().filter(|policy| policy.bank_selector.matches(&bank.meta.labels))
+}
+
+fn checks<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidCheck> {
+    config.checks.iter().filter(|check| check.bank_name == bank.meta.name)
+}
+
+fn audits<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidAudit> {
+    config.audits.iter().filter(|audit| audit.bank_name == bank.meta.name)
+}
