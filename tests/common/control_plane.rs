@@ -204,7 +204,10 @@ impl ControlPlane {
 
     fn spawn_etcd(&self) -> Child {
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
-        let peer = format!("http://127.0.0.1:{}", free_port());
+        // The port of the clients is free too, until etcd listens at it.
+        let mut ports = std::iter::repeat_with(free_port);
+        let peer = ports.find(|port| ![self.port, self.etcd_port].contains(port)).unwrap();
+        let peer = format!("http://127.0.0.1:{peer}");
         let mut command = Command::new(&self.binaries.etcd);
         command
             .arg("--data-dir")
