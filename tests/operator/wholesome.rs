@@ -228,7 +228,8 @@ async fn quiet(bed: &Bed<'_>, operator: &crate::replica::Replica) {
         let mut all = Vec::new();
         for kind in ["MemoryBank", "MaintenancePolicy", "MaintenanceRun", "IntegrityCheck", "SecurityAudit", "Event"] {
             let objects = bed.list(kind).await;
-            all.extend(objects.iter().map(|o| (name(o).to_owned(), o["metadata"]["resourceVersion"].to_string())));
+            let ours = |o: &&Value| kind != "Event" || o["reportingController"] == "memorybank.dev/operator";
+            all.extend(objects.iter().filter(ours).map(|o| (name(o).to_owned(), o["metadata"]["resourceVersion"].to_string())));
         }
         all
     };
