@@ -42,13 +42,17 @@ fn config_map(name: &str) -> Value {
     json!({"metadata": {"name": name}, "data": {"a": "b"}})
 }
 
+fn job(name: &str) -> Value {
+    let container = json!({"name": "c", "image": "localhost/none:1"});
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
+    json!({"metadata": {"name": name}, "spec": {"template": template}})
+}
+
 #[tokio::test]
 async fn a_job_gets_a_pod_which_no_node_runs() {
     let Some(plane) = ControlPlane::shared() else { return };
     let (client, namespace) = (plane.client().await, plane.namespace().await);
-    let container = json!({"name": "c", "image": "localhost/none:1"});
-    let template = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
-    create::<Job>(&client, &namespace, json!({"metadata": {"name": "j"}, "spec": {"template": template}})).await;
+    create::<Job>(&client, &namespace, job("j")).await;
     let pods: Api<Pod> = Api::namespaced(client, &namespace);
     let begun = Instant::now();
     let pod = loop {
@@ -86,6 +90,20 @@ async fn a_service_account_may_do_what_rbac_allows_it() {
     let map = serde_json::from_value(config_map("a")).unwrap();
     let refused = maps.create(&PostParams::default(), &map).await.unwrap_err();
     assert!(matches!(&refused, kube::Error::Api(status) if status.code == 403), "{refused}");
+}
+
+#[tokio::test]
+async fn a_job_completes_on_a_node_that_is_played() {
+    let Some(plane) = ControlPlane::start() else { return };
+    let Some(()) = plane.play_pods(2, ControlPlane::GOOD_PODS).await else { return };
+    let (client, namespace) = (plane.client().await, plane.namespace().await);
+    create::<Job>(&client, &namespace, job("j")).await;
+    let jobs: Api<Job> = Api::namespaced(client, &namespace);
+    let begun = Instant::now();
+    while jobs.get("j").await.unwrap().status.and_then(|status| status.succeeded) != Some(1) {
+        assert!(begun.elapsed() < PATIENCE, "{}\n{}", plane.log("scheduler"), plane.log("kwok"));
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,14 @@ const MAX_NAME: usize = 253;
 
 /// A name that cannot stand in a path.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} cannot be sent: a name has 1 to 253 bytes, no control character, and is not `.` or `..`")]
-pub struct InvalidName(String);
+pub enum InvalidName {
+    /// Of a namespace or a run.
+    #[error("{0:?} is no name of an object in Kubernetes")]
+    Object(String),
+    /// Of an input or output.
+    #[error("{0:?} cannot be sent: a name has 1 to 253 bytes, no control character, and is not `.` or `..`")]
+    Content(String),
+}
 
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +45,13 @@ pub struct Route {
 impl Route {
     /// A route whose names can be sent.
     pub fn new(namespace: &str, run: &str, what: What) -> Result<Self, InvalidName> {
-        let name = match &what {
-            What::Input(name) | What::Output(name) => name.as_str(),
-            What::Report | What::FingerprintKey => "-",
-        };
-        for name in [namespace, run, name] {
-            if !sendable(name) {
-                return Err(InvalidName(name.chars().take(MAX_NAME).collect()));
-            }
+        let cut = |name: &str| name.chars().take(MAX_NAME).collect();
+        if let Some(bad) = [namespace, run].into_iter().find(|name| !is_object(name)) {
+            return Err(InvalidName::Object(cut(bad)));
+        }
+        match &what {
+            What::Input(name) | What::Output(name) if !sendable(name) => return Err(InvalidName::Content(cut(name))),
+            _ => {}
         }
         Ok(Self { namespace: namespace.to_owned(), run: run.to_owned(), what })
     }
@@ -80,6 +85,13 @@ impl fmt::Display for Route {
             What::Output(name) => write!(f, "/outputs/{}", Encoded(name)),
         }
     }
+}
+
+/// Whether it can be the name of an object (a DNS subdomain): whoever builds another path from it needs no escape.
+fn is_object(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    name.len() <= MAX_NAME && name.bytes().all(inner) && end(name.as_bytes().first()) && end(name.as_bytes().last())
 }
 
 /// `.` and `..` are steps between folders to whoever normalises a path, encoded or not.
@@ -157,6 +169,10 @@ mod tests {
             "/ingest/v1/namespaces/a/runs/b/inputs/%00",
             "/ingest/v1/namespaces/a/runs/b/inputs/%2B%0A",
             "/ingest/v1/namespaces/%2E%2e/runs/b/report",
+            "/ingest/v1/namespaces/a%2Fpods/runs/b/report",
+            "/ingest/v1/namespaces/a/runs/b%3Fwatch/report",
+            "/ingest/v1/namespaces/A/runs/b/report",
+            "/ingest/v1/namespaces/a/runs/-b/report",
         ] {
             assert_eq!(Route::parse(path), None, "{path}");
         }
@@ -166,7 +182,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_comes_through(namespace in "\\PC{1,40}", run in "[.%/a-z]{1,20}", name in "\\PC{1,60}") {
+        fn every_name_comes_through(
+            namespace in "[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?",
+            run in "[a-z0-9]([-.a-z0-9]{0,90}[a-z0-9])?",
+            name in "\\PC{1,60}",
+        ) {
             for what in [What::Report, What::Input(name.clone()), What::Output(name.clone()), What::FingerprintKey] {
                 let Ok(route) = Route::new(&namespace, &run, what) else { continue };
                 let path = route.to_string();

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec, Severity, TaskReport};
-use crate::plan::{Measured, Observed, PlannedRun, RunOwner, RunView, exclusive, needs_network};
-use crate::resources::{
-    Condition, FindingCounts, MaintenanceRunStatus, MemoryBankStatus, RunReportRef, TaskStatus, Time,
+use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec};
+use crate::plan::{
+    Measured, Observed, PlannedRun, RunOwner, RunTold, RunView, exclusive, needs_network, run_status, task_rows,
 };
+use crate::resources::{MemoryBankStatus, RunReportRef};
 use crate::store::{RunRecord, Store, StoreError};
 
 /// What is known of one bank between looks.
@@ -115,63 +115,18 @@ impl Run {
                 spec["slotTime"] = json!(slot);
             }
         }
-        let mut status = MaintenanceRunStatus {
-            phase: Some(self.view.phase.name().to_owned()),
-            start_time: self.view.started.map(Time),
-            completion_time: self.view.finished.map(Time),
-            ..MaintenanceRunStatus::default()
-        };
+        let mut told = RunTold { generation: Some(1), ..RunTold::default() };
         if let Some(report) = report {
-            status.tasks = report.tasks.iter().map(task_status).collect();
+            told.tasks = task_rows(report);
             let bytes = serde_json::to_vec(report).unwrap_or_default();
-            status.report = Some(RunReportRef {
-                sha256: Some(crate::domain::Digest::of(&bytes).to_string()),
+            told.report = Some(RunReportRef {
+                sha256: Some(Digest::of(&bytes).to_string()),
                 bytes: Some(bytes.len() as u64),
                 source: Some("Ingest".to_owned()),
             });
         }
-        status.conditions = self.conditions(now);
+        let status = run_status(&self.view, told, None, now);
         (spec, serde_json::to_value(status).unwrap_or(Value::Null))
-    }
-
-    fn conditions(&self, now: Timestamp) -> Vec<Condition> {
-        let state = match self.view.phase {
-            Phase::Succeeded => "True",
-            Phase::Failed | Phase::Skipped => "False",
-            Phase::Pending | Phase::Held | Phase::Running | Phase::Unknown => "Unknown",
-        };
-        let view = &self.view;
-        let when = view.finished.or(view.started).unwrap_or(view.created).min(now);
-        vec![Condition {
-            type_: "Succeeded".to_owned(),
-            status: state.to_owned(),
-            reason: if view.reason.is_empty() { view.phase.name() } else { &view.reason }.to_owned(),
-            message: view.message.clone(),
-            observed_generation: Some(1),
-            last_transition_time: Time(Timestamp::from_second(when.as_second()).unwrap_or(when)),
-        }]
-    }
-}
-
-fn task_status(task: &TaskReport) -> TaskStatus {
-    let of = |severity| {
-        let count = task.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
-        (count > 0).then_some(count)
-    };
-    let counts = FindingCounts {
-        critical: of(Severity::Critical),
-        high: of(Severity::High),
-        medium: of(Severity::Medium),
-        low: of(Severity::Low),
-        ..FindingCounts::default()
-    };
-    TaskStatus {
-        name: task.name.clone(),
-        outcome: Some(task.outcome.name().to_owned()),
-        reason: Some(task.reason.name().to_owned()),
-        message: Some(task.message.chars().take(240).collect()),
-        duration_milliseconds: Some(task.duration_milliseconds),
-        findings: (!task.findings.is_empty()).then_some(counts),
     }
 }
 

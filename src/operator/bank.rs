@@ -65,6 +65,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     let Some(bank) = seen.bank.clone() else {
         orphaned(cx, &mut seen, now).await?;
         show_asked(cx, key, &seen, None, now).await?;
+        cx.store.forget_reach(&key.namespace, &key.name).await?;
         cx.forget(key);
         return Ok(None);
     };
@@ -124,11 +125,15 @@ async fn planned(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let key = &bank.id.key;
-    let facts = cx.facts(key).await?;
+    let mut facts = cx.facts(key).await?.as_ref().clone();
+    if !valid.bank.network_parts().is_empty() {
+        // Samples come too often to be told of: the newest are read where they are needed.
+        facts.reach = cx.store.reach(&key.namespace, &key.name).await?;
+    }
     let observed = Observed {
         status: bank.status.clone(),
         runs: seen.runs.iter().map(|run| run.view.clone()).collect(),
-        facts: facts.as_ref().clone(),
+        facts,
         missing: missing(cx, valid),
     };
     let plan = plan_bank(valid, &asks(seen), &observed, now);

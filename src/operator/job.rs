@@ -443,3 +443,6 @@ fn affinity(template: &JobTemplate, node: Option<&str>) -> Result<Option<core::A
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
+
+#[cfg(test)]
+mod tests;

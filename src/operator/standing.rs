@@ -265,3 +265,6 @@ fn cut(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(400).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,45 @@ fn place(
     }
     Ok(nodes.into_iter().next())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, node: Option<&str>, claim: &str, phase: &str, run: Option<&str>) -> Pod {
+        let labels: Value = run.map_or(json!({}), |run| json!({labels::RUN: run}));
+        let pod = json!({
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "nodeName": node,
+                "containers": [],
+                "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": claim}}],
+            },
+            "status": {"phase": phase},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn claims(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_run_goes_to_the_node_of_the_pod_that_has_the_claim() {
+        let bank = pod("bank", Some("n1"), "data", "Running", None);
+        let ended = pod("ended", Some("n2"), "data", "Succeeded", None);
+        let own = pod("own", Some("n3"), "data", "Running", Some("run"));
+        let pending = pod("pending", None, "data", "Pending", None);
+        let other = pod("other", Some("n4"), "else", "Running", None);
+        let pods = [bank, ended, own, pending, other];
+        let none = claims(&[]);
+        assert_eq!(place(&pods, &claims(&["data"]), &none, "run"), Ok(Some("n1".to_owned())));
+        assert_eq!(place(&pods, &claims(&["nobody"]), &none, "run"), Ok(None));
+        let apart = place(&pods, &claims(&["data", "else"]), &none, "run").unwrap_err();
+        assert_eq!(apart.reason, Reason::VolumesApart);
+        let exclusive = place(&pods, &claims(&["data"]), &claims(&["data"]), "run").unwrap_err();
+        assert_eq!(exclusive.reason, Reason::VolumeExclusive);
+    }
+}

@@ -177,8 +177,7 @@ async fn handle<G: Gate>(State(ingest): State<Arc<Ingest<G>>>, request: Request<
         let failed = response.status().is_server_error();
         ingest.board.ingest.count(if failed { ReportResult::Failed } else { ReportResult::Refused });
     }
-    // Who still writes would not see the answer.
-    body::drain(&mut body).await;
+    body::drain(&parts, &mut body).await;
     response
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::guardian::{skipped, text};
 use crate::helm::{ALL, CHART, Helm, NAMESPACE, Objects, RELEASE, name};
 use crate::repository;
 
-/// The definitions of ServiceMonitor, PodMonitor and PrometheusRule lie in this module.
+/// The definitions of the kinds of prometheus-operator lie in this module.
 const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 const MONITORING_KINDS: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
 /// Helm keeps a release, chart and manifest, in a Secret, which the API server limits to 1 MiB. Half of it is left for
@@ -34,22 +35,28 @@ fn monitoring() -> Option<PathBuf> {
     folder
 }
 
-/// A control plane with namespaces and definitions that the values speak of, and whether those of monitoring are there.
+/// The shared control plane with namespaces and definitions that the values speak of, and whether those of monitoring
+/// are there.
 fn prepared() -> Option<(&'static ControlPlane, bool)> {
+    static MONITORED: OnceLock<bool> = OnceLock::new();
     let plane = ControlPlane::shared()?;
+    Some((plane, *MONITORED.get_or_init(|| prepare(plane))))
+}
+
+fn prepare(plane: &ControlPlane) -> bool {
     for namespace in [NAMESPACE, "team-a", "team-b", "vault"] {
-        let _there = plane.kubectl().args(["create", "namespace", namespace]).output().unwrap();
+        succeeded(&plane.kubectl().args(["create", "namespace", namespace]).output().unwrap(), namespace);
     }
-    let monitoring = monitoring();
-    for kind in monitoring.iter().flat_map(|folder| MONITORING_KINDS.map(|kind| (folder, kind))) {
-        let file = kind.0.join(format!("monitoring.coreos.com_{}.yaml", kind.1));
+    let Some(folder) = monitoring() else { return false };
+    for kind in MONITORING_KINDS {
+        let file = folder.join(format!("monitoring.coreos.com_{kind}.yaml"));
         let file = file.to_str().unwrap();
-        succeeded(&plane.kubectl().args(["apply", "--server-side", "-f", file]).output().unwrap(), kind.1);
-        let crd = format!("crd/{}.monitoring.coreos.com", kind.1);
+        succeeded(&plane.kubectl().args(["apply", "--server-side", "-f", file]).output().unwrap(), kind);
+        let crd = format!("crd/{kind}.monitoring.coreos.com");
         let wait = ["wait", "--for=condition=Established", "--timeout=60s", &crd];
-        succeeded(&plane.kubectl().args(wait).output().unwrap(), kind.1);
+        succeeded(&plane.kubectl().args(wait).output().unwrap(), kind);
     }
-    Some((plane, monitoring.is_some()))
+    true
 }
 
 #[test]
@@ -59,7 +66,7 @@ fn every_rendered_object_is_accepted_under_strict_validation() {
     for values in ALL {
         let objects = Objects::parse(&helm.render(values));
         let asked = objects.0.iter().filter(|object| monitoring || object["apiVersion"] != "monitoring.coreos.com/v1");
-        let documents: Vec<_> = asked.map(|object| object.to_string()).collect();
+        let documents: Vec<_> = asked.map(ToString::to_string).collect();
         let number = documents.len();
         let apply = ["apply", "--dry-run=server", "--validate=strict", "--output=name", "-f", "-"];
         let output = plane.kubectl_with(&apply, &documents.join("\n---\n"));
@@ -173,10 +180,12 @@ fn a_release_is_installed_upgraded_and_leaves_only_what_is_the_users() {
 #[test]
 fn people_see_and_change_what_the_aggregated_roles_say() {
     let Some(helm) = Helm::find() else { return };
-    let Some((plane, _)) = prepared() else { return };
+    // Of its own: others ask whether what it makes here could be made.
+    let Some(plane) = ControlPlane::start() else { return };
+    succeeded(&plane.kubectl().args(["create", "namespace", "team-a"]).output().unwrap(), "a namespace");
     let objects = helm.objects(&[]);
     for kind in ["ClusterRole", "CustomResourceDefinition"] {
-        let all: Vec<_> = objects.of_kind(kind).map(|object| object.to_string()).collect();
+        let all: Vec<_> = objects.of_kind(kind).map(ToString::to_string).collect();
         succeeded(&plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &all.join("\n---\n")), kind);
     }
     for (role, verb, resource, allowed) in [

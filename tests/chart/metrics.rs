@@ -109,7 +109,8 @@ fn every_panel_has_its_place_a_description_and_a_question() {
 fn promtool_reads_the_questions_of_the_dashboard() {
     let dashboard: Value = serde_json::from_str(&text_of("charts/memorybank-operator/files/dashboard.json")).unwrap();
     let mut rules = Vec::new();
-    for target in dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array()).flatten()
+    for target in
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten()
     {
         let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
         let expression = expression.replace("$namespace", ".*").replace("$bank", ".*");

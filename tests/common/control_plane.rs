@@ -6,8 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
 #![allow(dead_code)] // Each test binary uses its part.
 
-#[path = "control_plane_pki.rs"]
+#[path = "control_plane/pki.rs"]
 mod pki;
+#[path = "control_plane/players.rs"]
+mod players;
+#[path = "control_plane/users.rs"]
+mod users;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -17,17 +21,9 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config};
-use memorybank::resources::{CustomResourceDefinition, GROUP, VERSION, crds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::RngExt as _;
-use serde_json::json;
 
 /// How long a part may take to start, on a machine that does other work too.
 const START: Duration = Duration::from_mins(3);
@@ -35,8 +31,6 @@ const START: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(50);
 /// Below the ports that outgoing connections get: a port stays ours while its server is down.
 const PORTS: std::ops::Range<u16> = 12_000..30_000;
-/// How long a token of a service account is good.
-const TOKEN_SECONDS: i64 = 7_200;
 
 /// Ends the processes and takes the folder away when the test process is gone, however it went: the other end
 /// of its input closes with that process. A signal of the parent's death would come with the end of a thread.
@@ -54,6 +48,7 @@ pub struct ControlPlane {
     etcd: Mutex<Option<Child>>,
     api_server: Mutex<Option<Child>>,
     manager: Mutex<Option<Child>>,
+    players: Mutex<Vec<Child>>,
     reaper: Child,
     lifeline: Option<ChildStdin>,
 }
@@ -75,15 +70,7 @@ impl ControlPlane {
 
     /// A control plane of its own, for tests that stop it; ended when it is dropped.
     pub fn start() -> Option<Self> {
-        let binaries = match Binaries::find() {
-            Ok(binaries) => binaries,
-            Err(missing) => {
-                let why = format!("skipped: no control plane: {missing}; `make cluster` builds it");
-                assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
-                eprintln!("{why}");
-                return None;
-            }
-        };
+        let binaries = or_skip(Binaries::find())?;
         // Kept here, removed by the reaper: nothing is dropped when a test binary ends.
         let folder = tempfile::Builder::new().prefix("control-plane-").tempdir().unwrap().keep();
         let mut reaper = Command::new("sh")
@@ -106,6 +93,7 @@ impl ControlPlane {
             etcd: Mutex::default(),
             api_server: Mutex::default(),
             manager: Mutex::default(),
+            players: Mutex::default(),
             reaper,
             lifeline,
         };
@@ -129,76 +117,6 @@ impl ControlPlane {
     /// The certificate authority of the API server, as PEM.
     pub fn authority(&self) -> String {
         fs::read_to_string(self.folder.join("ca.crt")).unwrap()
-    }
-
-    /// A client of the administrator. It belongs to the runtime that it is made in.
-    pub async fn client(&self) -> Client {
-        client(&self.kubeconfig()).await
-    }
-
-    /// A fresh namespace, with its default service account.
-    pub async fn namespace(&self) -> String {
-        let client = self.client().await;
-        let namespace = Namespace {
-            metadata: ObjectMeta { generate_name: Some("t-".to_owned()), ..ObjectMeta::default() },
-            ..Namespace::default()
-        };
-        let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-        let name = made.metadata.name.unwrap();
-        let accounts: Api<ServiceAccount> = Api::namespaced(client, &name);
-        let begun = Instant::now();
-        while accounts.get_opt("default").await.unwrap().is_none() {
-            assert!(begun.elapsed() < START, "namespace {name} got no service account: {}", self.log("manager"));
-            tokio::time::sleep(POLL).await;
-        }
-        name
-    }
-
-    /// Applies the definitions of our kinds, as the operator's chart does, and waits until objects of each can
-    /// be made. Once is enough; more do no harm.
-    pub async fn definitions(&self) {
-        let client = self.client().await;
-        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let params = PatchParams::apply("tests").force();
-        let crds = Vec::from(crds());
-        for crd in &crds {
-            let name = crd.metadata.name.clone().unwrap();
-            definitions.patch(&name, &params, &Patch::Apply(crd)).await.unwrap();
-        }
-        for crd in &crds {
-            let names = &crd.spec.names;
-            let kind = GroupVersionKind::gvk(GROUP, VERSION, &names.kind);
-            let objects: Api<DynamicObject> =
-                Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, &names.plural));
-            let begun = Instant::now();
-            while let Err(error) = objects.list(&ListParams::default().limit(1)).await {
-                assert!(begun.elapsed() < START, "{} is not served: {error}", names.plural);
-                tokio::time::sleep(POLL).await;
-            }
-        }
-    }
-
-    /// A kubeconfig of a service account, which is made if it is not there: what is done with it is allowed by
-    /// RBAC alone.
-    pub async fn kubeconfig_for(&self, namespace: &str, account: &str) -> PathBuf {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
-        if accounts.get_opt(account).await.unwrap().is_none() {
-            let metadata = ObjectMeta { name: Some(account.to_owned()), ..ObjectMeta::default() };
-            let made = ServiceAccount { metadata, ..ServiceAccount::default() };
-            accounts.create(&PostParams::default(), &made).await.unwrap();
-        }
-        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec, ..TokenRequest::default() };
-        let issued = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
-        let path = self.folder.join(format!("{namespace}-{account}.kubeconfig"));
-        let user = json!({"token": issued.status.unwrap().token});
-        pki::write_kubeconfig(&path, &self.folder, self.port, namespace, &user);
-        path
-    }
-
-    /// A client of a service account, as [`Self::kubeconfig_for`].
-    pub async fn client_for(&self, namespace: &str, account: &str) -> Client {
-        client(&self.kubeconfig_for(namespace, account).await).await
     }
 
     /// kubectl as the administrator.
@@ -286,7 +204,10 @@ impl ControlPlane {
 
     fn spawn_etcd(&self) -> Child {
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
-        let peer = format!("http://127.0.0.1:{}", free_port());
+        // The port of the clients is free too, until etcd listens at it.
+        let mut ports = std::iter::repeat_with(free_port);
+        let peer = ports.find(|port| ![self.port, self.etcd_port].contains(port)).unwrap();
+        let peer = format!("http://127.0.0.1:{peer}");
         let mut command = Command::new(&self.binaries.etcd);
         command
             .arg("--data-dir")
@@ -376,7 +297,11 @@ impl Drop for ControlPlane {
                 let _ended = child.wait();
             }
         }
-        for part in ["manager", "apiserver", "etcd"] {
+        for child in lock(&self.players).iter_mut() {
+            let _gone = child.kill();
+            let _ended = child.wait();
+        }
+        for part in ["kwok", "scheduler", "manager", "apiserver", "etcd"] {
             let _none = fs::remove_file(self.pid_file(part));
         }
         drop(self.lifeline.take());
@@ -384,22 +309,36 @@ impl Drop for ControlPlane {
     }
 }
 
+/// A binary of the control plane, or what is missing.
+fn binary(name: &str) -> Result<PathBuf, String> {
+    let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!("{name} is not in {}", looked.join(", nor in "))
+    })
+}
+
+/// What was found, or none: then the reason is printed, and a failure where every tier is required.
+fn or_skip<T>(found: Result<T, String>) -> Option<T> {
+    let missing = match found {
+        Ok(found) => return Some(found),
+        Err(missing) => missing,
+    };
+    let why = format!("skipped: no control plane: {missing}; `make cluster` builds it");
+    assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
+    eprintln!("{why}");
+    None
+}
+
 impl Binaries {
     fn find() -> Result<Self, String> {
-        let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let folders: Vec<PathBuf> = given.into_iter().chain([cluster_home().join("bin")]).collect();
-        let find = |name: &str| {
-            let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-            found.ok_or_else(|| {
-                let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-                format!("{name} is not in {}", looked.join(", nor in "))
-            })
-        };
         Ok(Self {
-            etcd: find("etcd")?,
-            api_server: find("kube-apiserver")?,
-            manager: find("kube-controller-manager")?,
-            kubectl: find("kubectl")?,
+            etcd: binary("etcd")?,
+            api_server: binary("kube-apiserver")?,
+            manager: binary("kube-controller-manager")?,
+            kubectl: binary("kubectl")?,
         })
     }
 }
@@ -414,15 +353,7 @@ pub fn cluster_home() -> PathBuf {
     })
 }
 
-async fn client(kubeconfig: &Path) -> Client {
-    // The first of the tests of this binary installs it for all.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let read = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
-    Client::try_from(config).unwrap()
-}
-
-fn lock(process: &Mutex<Option<Child>>) -> MutexGuard<'_, Option<Child>> {
+fn lock<T>(process: &Mutex<T>) -> MutexGuard<'_, T> {
     process.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -173,7 +173,7 @@ impl Operator {
     /// How many reports came, by what became of them.
     pub fn counted(&self, result: &str) -> u64 {
         let families = self.board.ingest.families();
-        let metrics = families.iter().flat_map(|family| family.get_metric());
+        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let of = metrics.filter(|metric| metric.get_label().iter().any(|label| label.value() == result));
         of.map(|metric| {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A small count.

@@ -10,6 +10,7 @@ mod reports;
 mod authority;
 mod bed;
 mod failures;
+mod gate;
 mod job;
 mod refusals;
 mod wire;

@@ -34,13 +34,15 @@ async fn who_is_not_the_pod_of_the_run_is_refused() {
     let operator = Operator::start().await;
     let good = || bytes(&report());
     assert_eq!(put(&operator, "nonsense", RUN, good()).await, (401, Why::Unauthenticated));
+    // Of the whole body, so that whoever sends it sees the answer.
+    assert_eq!(put(&operator, "nonsense", RUN, vec![b' '; 20 << 20]).await, (401, Why::Unauthenticated));
     assert_eq!(put(&operator, OTHER_TOKEN, RUN, good()).await, (403, Why::Forbidden));
     assert_eq!(put(&operator, TOKEN, "another", good()).await, (403, Why::Forbidden));
     assert_eq!(put(&operator, TOKEN, "gone", good()).await, (404, Why::UnknownRun));
     assert_eq!(put(&operator, "the-api-server-is-away", RUN, good()).await, (503, Why::Unavailable));
     assert_eq!(operator.run().await.report, None);
     assert_eq!(operator.told(), []);
-    assert_eq!((operator.counted("refused"), operator.counted("failed")), (4, 1));
+    assert_eq!((operator.counted("refused"), operator.counted("failed")), (5, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,25 @@ async fn a_report_is_stored_once_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reports_are_counted_in_the_metrics_from_zero_on() {
+    let operator = Operator::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(memorybank::server::serve(listener, operator.board.clone(), std::future::pending()));
+    let metrics = || tokio::task::block_in_place(|| crate::guardian::page(address, "/metrics").unwrap().1);
+    let shows = |text: &str, result: &str, count: u32| {
+        let line = format!("memorybank_ingest_reports_total{{result=\"{result}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} is not in {text}");
+    };
+    let before = metrics();
+    for result in ["stored", "duplicate", "refused", "failed"] {
+        shows(&before, result, 0);
+    }
+    operator.exchange().deliver(&report(), soon()).await.unwrap();
+    shows(&metrics(), "stored", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_leaves_the_next_one_of_the_bank_finds_once_its_report_is_stored() {
     let operator = Operator::start().await;
     let exchange = operator.exchange();

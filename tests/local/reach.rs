@@ -64,15 +64,17 @@ fn an_api_that_goes_and_comes_back_is_told_and_runs_that_need_it_wait() {
         Some(field(conditions.iter().find(|condition| condition["type"] == "Reachable")?, "/message"))
     });
     assert!(message.contains("refuses connections: start it"), "{message}");
-    assert!(served.metrics().contains(
-        "memorybank_bank_condition{namespace=\"default\",bank=\"remote\",condition=\"Reachable\",status=\"False\"} 1"
-    ));
+    // The files of status are written before what metrics show.
+    let shows = |series: &str| wait_for(series, || served.metrics().contains(series).then_some(()));
+    shows(
+        "memorybank_bank_condition{namespace=\"default\",bank=\"remote\",condition=\"Reachable\",status=\"False\"} 1",
+    );
     // The vector store fails too: what compares it waits, and what measures it does not.
     bed.config("remote.yaml", &(documents.clone() + RUN));
     let held = |name: &str| bed.status("MaintenanceRun", name).map(|run| field(&run, "/status/phase"));
     wait_for("the run that waits", || (held("compare")? == "Held").then_some(()));
     wait_for("the probe", || (held("ask")? == "Succeeded").then_some(()));
-    assert!(served.metrics().contains("memorybank_runs_held{reason=\"Unreachable\"} 1"));
+    shows("memorybank_runs_held{reason=\"Unreachable\"} 1");
 
     // A change of the bank is sampled soon: the interval need not be waited for.
     let api = StandIn::at(address);

@@ -176,7 +176,7 @@ mod tests {
         assert!(matches!(review(nobody), Err(Refusal::Forbidden(_))));
     }
 
-    fn pod(owners: Value) -> Pod {
+    fn pod(owners: &Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "run-1-abcde", "uid": "p-1", "ownerReferences": owners}}))
             .unwrap()
     }
@@ -190,7 +190,7 @@ mod tests {
         let caller = Caller { pod: "run-1-abcde".to_owned(), uid: "p-1".to_owned() };
         let job = owner("batch/v1", "Job", "run-1", "j-1", true);
         let other = owner("v1", "ConfigMap", "x", "c-1", false);
-        let found = job_of(&pod(json!([other, job])), &caller).unwrap();
+        let found = job_of(&pod(&json!([other, job])), &caller).unwrap();
         assert_eq!(found, Owner { name: "run-1".to_owned(), uid: "j-1".to_owned() });
         for owners in [
             json!(null),
@@ -200,14 +200,14 @@ mod tests {
             json!([owner("fake.dev/v1", "Job", "run-1", "j-1", true)]),
             json!([owner("v1", "Job", "run-1", "j-1", true)]),
         ] {
-            assert!(matches!(job_of(&pod(owners.clone()), &caller), Err(Refusal::Forbidden(_))), "{owners}");
+            assert!(matches!(job_of(&pod(&owners), &caller), Err(Refusal::Forbidden(_))), "{owners}");
         }
         let earlier = Caller { uid: "p-0".to_owned(), ..caller };
-        assert!(matches!(job_of(&pod(json!([job])), &earlier), Err(Refusal::Forbidden(_))));
+        assert!(matches!(job_of(&pod(&json!([job])), &earlier), Err(Refusal::Forbidden(_))));
         assert!(matches!(job_of(&Pod::default(), &earlier), Err(Refusal::Forbidden(_))));
     }
 
-    fn job(name: &str, labels: Value, owners: Value) -> Job {
+    fn job(name: &str, labels: &Value, owners: &Value) -> Job {
         let metadata = json!({"name": name, "uid": "j-1", "labels": labels, "ownerReferences": owners});
         serde_json::from_value(json!({"metadata": metadata})).unwrap()
     }
@@ -217,7 +217,7 @@ mod tests {
         let of = |name: &str| Owner { name: name.to_owned(), uid: "j-1".to_owned() };
         let run = |name| json!([owner("memorybank.dev/v1alpha1", "MaintenanceRun", name, "r-1", true)]);
         let labels = json!({"memorybank.dev/bank": "assistant"});
-        let good = job("run-1", labels.clone(), run("run-1"));
+        let good = job("run-1", &labels, &run("run-1"));
         let expected = Admitted { uid: "r-1".to_owned(), bank: "assistant".to_owned() };
         assert_eq!(run_of(&good, &of("run-1"), "run-1"), Ok(expected));
         assert!(run_of(&good, &of("run-1"), "run-2").is_err(), "a pod of run-1 speaks for run-2");
@@ -233,7 +233,7 @@ mod tests {
             (labels.clone(), json!([owner("memorybank.dev/v1alpha1", "MaintenanceRun", "run-1", "r-1", false)])),
         ] {
             let told = format!("{labels} {owners}");
-            let judged = run_of(&job("run-1", labels, owners), &of("run-1"), "run-1");
+            let judged = run_of(&job("run-1", &labels, &owners), &of("run-1"), "run-1");
             assert!(matches!(judged, Err(Refusal::Forbidden(_))), "{told}");
         }
     }

@@ -18,8 +18,8 @@ const UNIT: u64 = 1 << 10;
 const ROOM: u64 = MAX_OUTPUT + MAX_REPORT * super::REPORT_GROWS;
 /// How long it waits before it is sent away.
 const WAIT: Duration = Duration::from_secs(20);
-/// What is read of a body that nobody wants, and for how long.
-const UNWANTED: (usize, Duration) = (1 << 20, Duration::from_secs(5));
+/// The largest body that is read though nobody wants it, and how long it may take.
+const UNWANTED: (u64, Duration) = (MAX_REPORT, Duration::from_secs(5));
 
 /// The memory that bodies may take together, whoever sends or gets them.
 pub(super) struct Room(Arc<Semaphore>);
@@ -32,8 +32,7 @@ impl Room {
     /// Room for so many bytes, until it is dropped.
     pub async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refused> {
         // More than there is could never be had: a blob that another version left.
-        let units = u32::try_from(bytes.min(ROOM) / UNIT + 1).unwrap_or(u32::MAX);
-        let units = units.min(u32::try_from(ROOM / UNIT).unwrap_or(u32::MAX));
+        let units = u32::try_from(bytes.min(ROOM).div_ceil(UNIT)).unwrap_or(u32::MAX);
         match timeout(WAIT, Arc::clone(&self.0).acquire_many_owned(units)).await {
             Ok(Ok(room)) => Ok(room),
             _ => Err(refuse(Why::Unavailable, "too many large bodies are being moved at once")),
@@ -72,17 +71,29 @@ pub(super) async fn read(body: &mut BodyDataStream, length: u64) -> Result<Vec<u
     Ok(bytes)
 }
 
-/// Reads some of a body and forgets it.
-pub(super) async fn drain(body: &mut BodyDataStream) {
+/// Reads the rest of a body and forgets it: who still writes would not see the answer. What is too large for that
+/// is not read, and its sender may find the connection closed.
+pub(super) async fn drain(parts: &Parts, body: &mut BodyDataStream) {
     let (most, patience) = UNWANTED;
-    let _ = timeout(patience, async {
-        let mut read = 0;
-        while let Some(Ok(chunk)) = body.next().await {
-            read += chunk.len();
-            if read > most {
-                break;
-            }
-        }
-    })
-    .await;
+    if length(parts, most).is_ok() {
+        let _ = timeout(patience, async { while let Some(Ok(_)) = body.next().await {} }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_much_at_once_waits_until_there_is_room() {
+        let room = Room::new();
+        let largest = room.take(MAX_OUTPUT).await.unwrap();
+        let report = room.take(MAX_REPORT * super::super::REPORT_GROWS).await.unwrap();
+        let moment = Duration::from_millis(50);
+        assert!(timeout(moment, room.take(1)).await.is_err(), "there is more room than there should be");
+        drop(report);
+        let small = room.take(1).await.unwrap();
+        drop((largest, small));
+        assert!(room.take(u64::MAX).await.is_ok());
+    }
 }

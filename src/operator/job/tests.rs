@@ -1,0 +1,104 @@
+use kube::core::DeserializeGuard;
+
+use super::super::entry::{Bank, Read};
+use super::*;
+use crate::plan::run_spec;
+use crate::resources::MemoryBank;
+
+const BANK: &str = r#"
+apiVersion: memorybank.dev/v1alpha1
+kind: MemoryBank
+metadata: {name: gold, namespace: stores, uid: bank-uid}
+spec:
+  api: {url: "https://openmemory:8765", tokenSecretRef: {name: api, key: token}, tls: {caSecretRef: {name: api, key: ca.crt}}}
+  database: {sqlite: {volume: db, path: openmemory.db}}
+  history: {volume: db, path: .mem0/history.db}
+  volumes:
+  - {name: db, persistentVolumeClaim: {claimName: openmemory-db}}
+  - {name: uploads, folder: {path: /srv/banks/gold}}
+  - {name: unused, persistentVolumeClaim: {claimName: unused}}
+  files:
+  - {name: uploads, volume: uploads, path: ""}
+  jobTemplate:
+    labels: {team: memory, app.kubernetes.io/name: mine}
+    annotations: {note: kept}
+    resources: {limits: {memory: 2Gi}, requests: {cpu: 1}}
+    nodeSelector: {disk: fast}
+    tolerations: [{key: dedicated, operator: Exists}]
+    affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+      {matchExpressions: [{key: zone, operator: In, values: [a]}]}, {matchExpressions: [{key: zone, operator: In, values: [b]}]}]}}}
+    env: [{name: LEVEL, value: debug}]
+    volumes: [{name: extra, mountPath: /extra, configMap: {name: extra}}]
+    podSecurity: {runAsUser: 1000, runAsGroup: 1000}
+    scratch: {size: 20Gi, storageClassName: fast}
+"#;
+const TASKS: &str = r#"[
+    {"name": "check", "task": "IntegrityCheck", "level": "Quick", "scopes": ["Database", "Files"], "share_percent": 10},
+    {"name": "probe", "task": "Probe"}
+]"#;
+
+fn bank(yaml: &str) -> ValidBank {
+    let bank: MemoryBank = serde_saphyr::from_str(yaml).unwrap();
+    Bank::read(DeserializeGuard(Ok(bank))).valid.unwrap()
+}
+
+fn settings() -> JobSettings {
+    JobSettings {
+        image: "registry/memorybank@sha256:0".to_owned(),
+        image_pull_policy: "IfNotPresent".to_owned(),
+        ingest_url: "https://memorybank.operators.svc:9443".to_owned(),
+    }
+}
+
+fn spec(bank: &ValidBank) -> RunSpec {
+    let tasks = TASKS.replace("share_percent", "sharePercent");
+    let tasks: Vec<crate::domain::Task> = serde_json::from_str(&tasks).unwrap();
+    run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600)
+}
+
+fn build(bank: &ValidBank, spec: &RunSpec, node: Option<&str>) -> Result<Job, JobError> {
+    job(&JobOrder { settings: &settings(), bank, spec, run_uid: "run-uid", ingest_ca: "PEM", node })
+}
+
+#[test]
+fn a_job_as_it_is_sent() {
+    let bank = bank(BANK);
+    insta::assert_yaml_snapshot!(build(&bank, &spec(&bank), Some("node-7")).unwrap());
+}
+
+#[test]
+fn a_plain_bank_gets_a_restricted_pod_and_no_more_than_it_needs() {
+    let plain = BANK.split("  jobTemplate:").next().unwrap();
+    let bank = bank(plain);
+    let spec = spec(&bank);
+    let job = build(&bank, &spec, None).unwrap();
+    let pod = job.spec.unwrap().template.spec.unwrap();
+    let security = pod.security_context.unwrap();
+    assert_eq!((security.run_as_user, security.run_as_non_root, security.fs_group), (Some(UID), Some(true), None));
+    assert_eq!(pod.affinity, None);
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    let names: Vec<_> = pod.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
+    assert_eq!(names, ["mb-setup", "mb-token", "mb-secrets", "mb-scratch", "b-db", "b-uploads"]);
+}
+
+#[test]
+fn root_is_asked_for_by_name_alone() {
+    let bank = bank(&BANK.replace("runAsUser: 1000", "runAsUser: 0"));
+    let job = build(&bank, &spec(&bank), None).unwrap();
+    let security = job.spec.unwrap().template.spec.unwrap().security_context.unwrap();
+    assert_eq!((security.run_as_user, security.run_as_non_root), (Some(0), Some(false)));
+}
+
+#[test]
+fn what_cannot_be_a_job_is_told() {
+    let bank = bank(BANK);
+    let mut large = spec(&bank);
+    large.bank.volumes = (0..8000).map(|index| format!("volume-{index}")).collect();
+    assert!(matches!(build(&bank, &large, None), Err(JobError::TooLarge(size)) if size > MAX_SPEC));
+    let odd = self::bank(
+        &BANK
+            .replace("{nodeAffinity: {required", "{nodeAffinity: [{required")
+            .replace("values: [b]}]}]}}}", "values: [b]}]}]}}]}"),
+    );
+    assert!(matches!(build(&odd, &spec(&odd), None), Err(JobError::Affinity(_))));
+}
