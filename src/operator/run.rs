@@ -194,9 +194,11 @@ fn without_report(told: RunTold) -> RunTold {
     RunTold { report: Some(none), ..told }
 }
 
+/// Whether a Job ended by itself, or is about to: its last pods may still be ending.
 fn job_finished(job: &Job) -> bool {
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
+    let end = |type_: &str| matches!(type_, "Complete" | "SuccessCriteriaMet" | "Failed" | "FailureTarget");
+    conditions.into_iter().flatten().any(|condition| end(&condition.type_) && condition.status == "True")
 }
 
 /// Whether a Job is a run's.

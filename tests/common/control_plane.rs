@@ -362,7 +362,8 @@ fn signal(process: &Mutex<Option<Child>>, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(id).unwrap()), signal).unwrap();
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that is free, and that no outgoing connection is given.
+pub fn free_port() -> u16 {
     let mut random = rand::rng();
     let mut ports = std::iter::repeat_with(|| random.random_range(PORTS));
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()

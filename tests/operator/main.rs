@@ -1,0 +1,26 @@
+//! The operator from outside: the real binary under the chart's own rights, against a real control plane. There is
+//! no node: each test says what became of the pods, as a kubelet would.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+#[path = "../common/control_plane.rs"]
+mod control_plane;
+#[path = "../common/guardian.rs"]
+mod guardian;
+#[allow(dead_code)] // Only Helm itself.
+#[path = "../chart/helm.rs"]
+mod helm;
+
+mod bed;
+mod ends;
+mod kubelet;
+mod replica;
+mod stuck;
+mod wholesome;
+
+use std::path::{Path, PathBuf};
+
+/// A file of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
