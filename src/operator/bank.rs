@@ -71,7 +71,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     };
     match usable(cx, &bank) {
         Ok(valid) => {
-            looks.push(planned(cx, &bank, valid, &mut seen, now).await?);
+            looks.push(Box::pin(planned(cx, &bank, valid, &mut seen, now)).await?);
             looks.push(show_asked(cx, key, &seen, Ok(Some(valid)), now).await?);
         }
         Err(refusal) => {
@@ -165,7 +165,7 @@ async fn planned(
     for name in startable {
         let Some(run) = find(seen, &name) else { continue };
         if cx.places.claim(&run.entry.id.key, key, run.view.slot.unwrap_or(run.view.created), run.view.created) {
-            looks.push(start(cx, valid, run, now).await?);
+            looks.push(Box::pin(start(cx, valid, run, now)).await?);
         } else {
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;

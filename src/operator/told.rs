@@ -114,16 +114,18 @@ mod tests {
 
     #[test]
     fn a_condition_is_told_when_it_breaks_for_a_new_reason_and_when_it_is_mended() {
-        let told = |before: &[Condition], now: &[Condition]| {
-            transitions(before, now).iter().map(|t| (t.warning, t.reason.clone())).collect::<Vec<_>>()
+        let told = |before: Option<&Condition>, now: &Condition| {
+            let before = before.map_or(&[][..], std::slice::from_ref);
+            let told = transitions(before, std::slice::from_ref(now));
+            told.iter().map(|t| (t.warning, t.reason.clone())).collect::<Vec<_>>()
         };
         let (bad, worse) = (condition("Secure", "False", "LeakFound"), condition("Secure", "False", "Vulnerable"));
         let (good, unknown) = (condition("Secure", "True", "AsExpected"), condition("Secure", "Unknown", "NotAudited"));
-        assert_eq!(told(&[], &[bad.clone()]), [(true, "LeakFound".to_owned())]);
-        assert_eq!(told(&[bad.clone()], &[bad.clone()]), []);
-        assert_eq!(told(&[bad.clone()], &[worse.clone()]), [(true, "Vulnerable".to_owned())]);
-        assert_eq!(told(&[bad], &[good.clone()]), [(false, "AsExpected".to_owned())]);
-        assert_eq!(told(&[], &[good.clone()]), [], "nothing was broken");
-        assert_eq!(told(&[good], &[unknown]), []);
+        assert_eq!(told(None, &bad), [(true, "LeakFound".to_owned())]);
+        assert_eq!(told(Some(&bad), &bad), []);
+        assert_eq!(told(Some(&bad), &worse), [(true, "Vulnerable".to_owned())]);
+        assert_eq!(told(Some(&bad), &good), [(false, "AsExpected".to_owned())]);
+        assert_eq!(told(None, &good), [], "nothing was broken");
+        assert_eq!(told(Some(&good), &unknown), []);
     }
 }

@@ -36,7 +36,7 @@ use crate::domain::Phase;
 use crate::store::{BankMetrics, Limits, Store};
 
 /// How long one reconcile may take.
-const RECONCILE: Duration = Duration::from_secs(120);
+const RECONCILE: Duration = Duration::from_mins(2);
 /// How often the numbers of the process are taken, those of the store, and old records are removed.
 const TICKS: (Duration, Duration, Duration) =
     (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
@@ -92,7 +92,7 @@ impl Controller {
 
     async fn reconcile(self, cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
         match self {
-            Self::Bank => bank::reconcile(cx, key, now).await,
+            Self::Bank => Box::pin(bank::reconcile(cx, key, now)).await,
             Self::Policy => policy::reconcile(cx, key, now).await,
         }
     }
