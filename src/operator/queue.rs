@@ -221,6 +221,7 @@ mod tests {
         }
         assert!(waits[0] <= Duration::from_secs(1) && waits[11] >= Duration::from_secs(150), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= BACKOFF.1));
+        queue.add("a");
         let key = queue.next().await;
         queue.done(&key, None);
         queue.add("a");
