@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::Client;
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
@@ -61,7 +61,8 @@ impl<'p> Bed<'p> {
         let rendered = helm.command().args(template).output().unwrap();
         assert!(rendered.status.success(), "{}", text(&rendered.stderr));
         let objects = Objects::parse(&text(&rendered.stdout)).0;
-        let made: Vec<_> = objects.into_iter().filter(|object| MADE.iter().any(|kind| object["kind"] == *kind)).collect();
+        let made: Vec<_> =
+            objects.into_iter().filter(|object| MADE.iter().any(|kind| object["kind"] == *kind)).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": made});
         let applied = plane.kubectl_with(&["apply", "-f", "-"], &list.to_string());
         assert!(applied.status.success(), "{}", text(&applied.stderr));
@@ -176,7 +177,8 @@ impl<'p> Bed<'p> {
 
     /// Waits until an object is gone.
     pub async fn gone(&self, kind: &str, name: &str) {
-        wait_for(&format!("the end of {kind} {name}"), async || self.get(kind, name).await.is_none().then_some(())).await;
+        wait_for(&format!("the end of {kind} {name}"), async || self.get(kind, name).await.is_none().then_some(()))
+            .await;
     }
 
     /// Waits for an Event about an object.

@@ -133,9 +133,11 @@ async fn a_node_that_does_not_answer_is_told_while_it_lasts() {
     bed.begin(&pod).await;
     bed.run("waits", "Running", "Running").await;
     // As the node controller writes it when the kubelet is silent.
-    let ready = |status: &str| json!({"conditions": [
-        {"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": status, "reason": "NodeNotReady"},
-    ]});
+    let ready = |status: &str| {
+        json!({"conditions": [
+            {"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": status, "reason": "NodeNotReady"},
+        ]})
+    };
     bed.set_status("Pod", name(&pod), ready("False")).await;
     bed.run("waits", "Running", "NodeLost").await;
     bed.set_status("Pod", name(&pod), ready("True")).await;

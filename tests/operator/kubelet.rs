@@ -147,11 +147,8 @@ fn done(name: String, work: &Work) -> TaskReport {
         Work::SecurityAudit { scopes } => (None, scopes.iter().map(|scope| scope.name()).collect()),
         _ => (None, Vec::new()),
     };
-    let scope = |scope: &str| ScopeReport {
-        scope: scope.to_owned(),
-        outcome: Outcome::Succeeded,
-        message: String::new(),
-    };
+    let scope =
+        |scope: &str| ScopeReport { scope: scope.to_owned(), outcome: Outcome::Succeeded, message: String::new() };
     TaskReport {
         name,
         task: work.kind(),

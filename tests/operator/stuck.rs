@@ -36,9 +36,11 @@ async fn what_keeps_a_pod_from_beginning_is_told_and_ends_what_cannot_mend() {
     bed.run("config", "Failed", "PodForbidden").await;
     bed.gone("Job", "config").await;
 
-    let placed = |status: &str, words: &str| json!({"conditions": [
-        {"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": words},
-    ]});
+    let placed = |status: &str, words: &str| {
+        json!({"conditions": [
+            {"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": words},
+        ]})
+    };
     let pod = bed.pod("unplaced").await;
     bed.set_status("Pod", name(&pod), placed("False", "0/3 nodes are available: 3 Insufficient memory.")).await;
     let run = bed.run("unplaced", "Running", "Unschedulable").await;

@@ -114,14 +114,20 @@ fn judge_job(job: &Value, run: &Value) {
     let containers = pod["containers"].as_array().unwrap();
     assert_eq!((containers.len(), &containers[0]["image"]), (1, &json!("localhost/memorybank:test")));
     let security = &containers[0]["securityContext"];
-    assert_eq!((&security["allowPrivilegeEscalation"], &security["readOnlyRootFilesystem"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&security["allowPrivilegeEscalation"], &security["readOnlyRootFilesystem"]),
+        (&json!(false), &json!(true))
+    );
     assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
     let arguments = containers[0]["args"].as_array().unwrap();
     for argument in [format!("--uid={}", uid(run)), "--volume=data=/volumes/data".to_owned()] {
         assert!(arguments.contains(&json!(argument)), "{argument} in {arguments:?}");
     }
 
-    assert_eq!(volume(pod, "b-data")["persistentVolumeClaim"], json!({"claimName": "assistant-data", "readOnly": true}));
+    assert_eq!(
+        volume(pod, "b-data")["persistentVolumeClaim"],
+        json!({"claimName": "assistant-data", "readOnly": true})
+    );
     let mounts = containers[0]["volumeMounts"].as_array().unwrap();
     let writable = |mount: &&Value| mount["readOnly"] != true;
     assert_eq!(mounts.iter().filter(writable).map(|m| &m["mountPath"]).collect::<Vec<_>>(), ["/scratch"]);
@@ -145,7 +151,12 @@ async fn a_bank_is_run_reported_on_and_judged_once() {
     let of_audit = run_of(&bed, "SecurityAudit", "leaks").await;
     let bank = bed.get("MemoryBank", "assistant").await.unwrap();
     for (run, kind, owner, task) in [
-        (&of_policy, "MemoryBank", "assistant", json!([{"name": "integritycheck", "task": "IntegrityCheck", "level": "Quick"}])),
+        (
+            &of_policy,
+            "MemoryBank",
+            "assistant",
+            json!([{"name": "integritycheck", "task": "IntegrityCheck", "level": "Quick"}]),
+        ),
         (&of_check, "IntegrityCheck", "thorough", json!(null)),
         (&of_audit, "SecurityAudit", "leaks", json!(null)),
     ] {
@@ -203,10 +214,14 @@ async fn a_bank_is_run_reported_on_and_judged_once() {
     assert_eq!((&row["policy"], &row["lastRunName"]), (&json!("standard"), &json!(of_policy)));
     bed.condition("IntegrityCheck", "thorough", "Passed", ("True", "AsExpected")).await;
     bed.condition("SecurityAudit", "leaks", "Passed", ("True", "AsExpected")).await;
-    bed.until("MaintenancePolicy", "standard", "its request echoed", |p| p["status"]["lastRunNowToken"] == "first").await;
+    bed.until("MaintenancePolicy", "standard", "its request echoed", |p| p["status"]["lastRunNowToken"] == "first")
+        .await;
     for (about, reason) in [("assistant", "RunCreated"), (&of_policy, "RunStarted"), (&of_policy, "Completed")] {
         let event = bed.event(about, reason).await;
-        assert_eq!((&event["type"], &event["reportingController"]), (&json!("Normal"), &json!("memorybank.dev/operator")));
+        assert_eq!(
+            (&event["type"], &event["reportingController"]),
+            (&json!("Normal"), &json!("memorybank.dev/operator"))
+        );
         assert_eq!(event["reportingInstance"], operator.name);
     }
 
@@ -229,7 +244,9 @@ async fn quiet(bed: &Bed<'_>, operator: &crate::replica::Replica) {
         for kind in ["MemoryBank", "MaintenancePolicy", "MaintenanceRun", "IntegrityCheck", "SecurityAudit", "Event"] {
             let objects = bed.list(kind).await;
             let ours = |o: &&Value| kind != "Event" || o["reportingController"] == "memorybank.dev/operator";
-            all.extend(objects.iter().filter(ours).map(|o| (name(o).to_owned(), o["metadata"]["resourceVersion"].to_string())));
+            all.extend(
+                objects.iter().filter(ours).map(|o| (name(o).to_owned(), o["metadata"]["resourceVersion"].to_string())),
+            );
         }
         all
     };
