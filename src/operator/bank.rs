@@ -64,7 +64,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     refuse_broken_runs(cx, key, now).await?;
     let Some(bank) = seen.bank.clone() else {
         orphaned(cx, &mut seen, now).await?;
-        show_asked(cx, key, &seen, None, now).await?;
+        show_asked(cx, key, &seen, Ok(None), now).await?;
         cx.store.forget_reach(&key.namespace, &key.name).await?;
         cx.forget(key);
         return Ok(None);
@@ -72,7 +72,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     match usable(cx, &bank) {
         Ok(valid) => {
             looks.push(planned(cx, &bank, valid, &mut seen, now).await?);
-            looks.push(show_asked(cx, key, &seen, Some(valid), now).await?);
+            looks.push(show_asked(cx, key, &seen, Ok(Some(valid)), now).await?);
         }
         Err(refusal) => {
             let status = refused(bank.status.as_ref(), bank.id.generation, &refusal, now);
@@ -82,6 +82,8 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
                 hold(cx, run, HeldReason::Refused, "the bank's spec cannot be used: see its condition Ready", now)
                     .await?;
             }
+            let why = format!("the spec of its bank cannot be used: {}", refusal.message);
+            show_asked(cx, key, &seen, Err(&why), now).await?;
         }
     }
     Ok(looks.into_iter().flatten().min())
@@ -172,6 +174,7 @@ async fn planned(
     for name in delete {
         if let Some(run) = find(seen, &name) {
             write::delete::<MaintenanceRun>(&cx.client, &run.entry.id).await?;
+            cx.store.delete_runs(std::slice::from_ref(&run.entry.id.uid)).await?;
         }
     }
     write_status(cx, bank, &status).await?;
@@ -248,9 +251,7 @@ async fn make(
             Ok(vec![EventDraft { reason: EventReason::NameCollision, message }])
         }
         Made::Invalid(why) | Made::Forbidden(why) => {
-            tracing::error!(bank = %bank.id.key, run = planned.name, why, "the API server refuses a run");
-            let message = format!("the run {} is refused and is tried again: {why}", planned.name);
-            Ok(vec![EventDraft { reason: EventReason::NameCollision, message }])
+            Err(ReconcileError::Refused { what: format!("the MaintenanceRun {}", planned.name), why })
         }
     }
 }
@@ -365,12 +366,12 @@ async fn refuse_broken_runs(cx: &Context, key: &Key, now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Plans and writes the status of the bank's checks and audits.
+/// Plans and writes the status of the bank's checks and audits; of a bank that cannot be used, why.
 async fn show_asked(
     cx: &Context,
     key: &Key,
     seen: &Seen,
-    bank: Option<&ValidBank>,
+    bank: Result<Option<&ValidBank>, &String>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     if seen.checks.is_empty() && seen.audits.is_empty() {
@@ -380,8 +381,8 @@ async fn show_asked(
     let runs: Vec<_> = seen.runs.iter().map(|run| run.view.clone()).collect();
     let mut looks = Vec::new();
     for check in &seen.checks {
-        let (status, told) = match &check.valid {
-            Ok(valid) => {
+        let (status, told) = match bank.and_then(|bank| Ok((bank, check.valid.as_ref()?))) {
+            Ok((bank, valid)) => {
                 let newest = newest(cx, key, seen, &RunOwner::Check(check.id.key.name.clone())).await?;
                 let ask = CheckAsk { check: valid, status: check.status.as_ref() };
                 let plan = plan_check(
@@ -408,8 +409,8 @@ async fn show_asked(
         }
     }
     for audit in &seen.audits {
-        let (status, told) = match &audit.valid {
-            Ok(valid) => {
+        let (status, told) = match bank.and_then(|bank| Ok((bank, audit.valid.as_ref()?))) {
+            Ok((bank, valid)) => {
                 let newest = newest(cx, key, seen, &RunOwner::Audit(audit.id.key.name.clone())).await?;
                 let ask = AuditAsk { audit: valid, status: audit.status.as_ref() };
                 let state = |fingerprint: &str| {

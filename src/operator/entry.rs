@@ -105,7 +105,8 @@ fn entry<K: Resource, V, S>(
             valid: Err(format!("it cannot be read: {}", broken.error)),
             status: None,
             annotations: BTreeMap::new(),
-            bank: None,
+            // Nobody's: such objects are looked at together, to be told so.
+            bank: Some(String::new()),
         },
     }
 }

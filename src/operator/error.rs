@@ -16,6 +16,14 @@ pub enum ReconcileError {
         /// Its answer.
         source: kube::Error,
     },
+    /// The API server refuses what was to be made; a right or a quota may be missing.
+    #[error("{what} is refused: {why}")]
+    Refused {
+        /// What it is.
+        what: String,
+        /// Its words.
+        why: String,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -32,6 +40,7 @@ impl ReconcileError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Store(_) => "Store",
+            Self::Refused { .. } => "Refused",
             Self::Api { source: kube::Error::Api(status), .. } => match status.code {
                 401 | 403 => "Forbidden",
                 404 => "NotFound",

@@ -90,7 +90,8 @@ pub fn standing(job: &Job, pods: &[&Pod], warnings: &[String], now: Timestamp) -
         return not_begun(pod, warnings);
     }
     // The node's own word is missing: Kubernetes takes its pods for not ready, and later removes them.
-    let unready = condition(pod, "Ready").is_some_and(|c| c.status == "False") && running(pod);
+    let kept = pod.metadata.deletion_timestamp.is_none();
+    let unready = kept && running(pod) && condition(pod, "Ready").is_some_and(|c| c.status == "False");
     Standing::Active(
         unready.then(|| Note::new(Reason::NodeLost, "its node does not answer: the pod is replaced if that stays so")),
     )
@@ -152,7 +153,7 @@ fn failure(reason: &str, pod: Option<&Pod>) -> Note {
     let late = reason == "DeadlineExceeded";
     let Some(pod) = pod else {
         return if late {
-            Note::new(Reason::DeadlineExceeded, "no pod was made before the deadline")
+            Note::new(Reason::DeadlineExceeded, "stopped by its deadline, and no report came")
         } else {
             Note::new(Reason::TaskFailed, format!("its Job failed and left no pod: {reason}"))
         };

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::entry::{Claim, JobEntry, Read};
@@ -127,7 +127,7 @@ async fn note_begin(cx: &Context, tracked: &Tracked, spec: &RunSpec, now: Timest
         namespace: id.key.namespace.clone(),
         bank: spec.bank.name.clone(),
         name: id.key.name.clone(),
-        owner: serde_json::to_value(&tracked.view.owner).unwrap_or(Value::Null),
+        owner: json!({"owner": tracked.view.owner, "slot": tracked.view.slot}),
         spec: serde_json::to_value(spec).unwrap_or(Value::Null),
         phase: Phase::Running,
         reason: String::new(),

@@ -31,7 +31,7 @@ pub struct Told {
 impl Told {
     /// What a plan tells.
     pub fn of(draft: &EventDraft) -> Self {
-        let normal = matches!(draft.reason, EventReason::RunCreated | EventReason::RunStarted | EventReason::RunEnded);
+        let normal = matches!(draft.reason, EventReason::RunCreated | EventReason::RunStarted);
         Self {
             warning: !normal,
             reason: draft.reason.name().to_owned(),

@@ -1,9 +1,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use futures::stream::StreamExt as _;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, Status};
 use kube::runtime::watcher::{self, Config, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
 use kube::{Api, Resource};
@@ -17,6 +18,8 @@ use crate::board::Readiness;
 
 /// How long a watch may be silent before the server is asked to end it; a dead connection is noticed this late.
 const SILENCE_SECONDS: u32 = 240;
+/// A watch that failed and says nothing for this long goes on: its tries are never further apart.
+const QUIET: Duration = Duration::from_mins(1);
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
 
@@ -49,16 +52,44 @@ where
         }
         let mut events = watch_objects(self.api.clone(), config).default_backoff().boxed();
         let mut listed = Vec::new();
+        let mut failed = false;
         loop {
-            match events.try_next().await {
+            let event = if failed {
+                // That a watch goes on again is told by no event of its own.
+                let Ok(event) = tokio::time::timeout(QUIET, events.try_next()).await else {
+                    failed = false;
+                    self.goes_on(readiness);
+                    continue;
+                };
+                event
+            } else {
+                events.try_next().await
+            };
+            failed = event.is_err();
+            match event {
                 Ok(Some(event)) => self.take(event, &mut listed, readiness, &changed),
                 Ok(None) => return,
-                Err(error) => {
-                    let why = explain(&error, self.part);
-                    tracing::warn!(kind = self.part, "{why}");
-                    readiness.pending(self.part, why);
-                }
+                Err(error) => self.fails(&error, readiness),
             }
+        }
+    }
+
+    /// What is kept only grows old while a watch is interrupted. Nothing may be done with it before it is whole, nor
+    /// where it may no longer be asked for.
+    fn fails(&self, error: &watcher::Error, readiness: &Readiness) {
+        let why = explain(error, self.part);
+        tracing::warn!(kind = self.part, "{why}");
+        let lasting = refused(error).is_some_and(|status| status.is_not_found() || status.is_forbidden());
+        if self.synced.is_some() || lasting {
+            readiness.pending(self.part, why);
+        } else {
+            readiness.ready(self.part, why);
+        }
+    }
+
+    fn goes_on(&self, readiness: &Readiness) {
+        if self.synced.is_none() {
+            readiness.ready(self.part, "");
         }
     }
 
@@ -94,15 +125,19 @@ where
     }
 }
 
-/// What a watch waits for, and what to do.
-fn explain(error: &watcher::Error, plural: &str) -> String {
-    let refused = match error {
+/// What the API server said, if it said anything.
+fn refused(error: &watcher::Error) -> Option<&Status> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.as_ref()),
         watcher::Error::WatchError(status) => Some(status.as_ref()),
         _ => None,
-    };
-    match refused {
+    }
+}
+
+/// What a watch waits for, and what to do.
+fn explain(error: &watcher::Error, plural: &str) -> String {
+    match refused(error) {
         Some(status) if status.is_not_found() => {
             format!("{plural} are not known to the API server: install the CustomResourceDefinitions (crds/)")
         }

@@ -18,7 +18,6 @@ pub enum EventReason {
     NameCollision,
     TooManySchedules,
     RunStarted,
-    RunEnded,
 }
 
 impl EventReason {
@@ -32,7 +31,6 @@ impl EventReason {
             Self::NameCollision => "NameCollision",
             Self::TooManySchedules => "TooManySchedules",
             Self::RunStarted => "RunStarted",
-            Self::RunEnded => "RunEnded",
         }
     }
 }

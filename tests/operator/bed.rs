@@ -71,17 +71,25 @@ impl<'p> Bed<'p> {
         Some(Self { plane, client: plane.client().await, namespace, rights, folder })
     }
 
-    /// The arguments of an only replica.
-    fn alone(&self) -> Vec<String> {
-        let data = self.folder.path().join("data");
-        vec![format!("--watch-namespace={}", self.namespace), format!("--data={}", data.display())]
-    }
-
     /// Starts an operator with a store of its own, which the next one finds again.
     pub fn spawn(&self, arguments: &[&str]) -> Replica {
+        let data = format!("--data={}", self.folder.path().join("data").display());
+        self.replica("operator-0", &[&[data.as_str()], arguments].concat())
+    }
+
+    /// Starts a replica of this name with a store that is told.
+    pub fn replica(&self, name: &str, arguments: &[&str]) -> Replica {
+        let watched = format!("--watch-namespace={}", self.namespace);
         let more = arguments.iter().map(|argument| (*argument).to_owned());
-        let all: Vec<_> = self.alone().into_iter().chain(more).collect();
-        Replica::start(&self.rights, self.folder.path(), &self.namespace, &all)
+        let all: Vec<_> = std::iter::once(watched).chain(more).collect();
+        Replica::start(name, &self.rights, self.folder.path(), &self.namespace, &all)
+    }
+
+    /// A file for replicas.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
     }
 
     /// The same, once it leads.
@@ -105,12 +113,17 @@ impl<'p> Bed<'p> {
 
     /// Applies documents of YAML.
     pub async fn apply(&self, yaml: &str) {
+        self.try_apply(yaml).await.unwrap();
+    }
+
+    /// The same, or what the API server has against it.
+    pub async fn try_apply(&self, yaml: &str) -> Result<(), kube::Error> {
         for object in Objects::parse(yaml).0 {
             let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
             let params = PatchParams::apply("tests").force();
-            let applied = self.api(kind).patch(name, &params, &Patch::Apply(&object)).await;
-            applied.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+            self.api(kind).patch(name, &params, &Patch::Apply(&object)).await?;
         }
+        Ok(())
     }
 
     /// Changes some of an object.

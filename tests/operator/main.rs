@@ -11,12 +11,16 @@ mod guardian;
 #[path = "../chart/helm.rs"]
 mod helm;
 
+mod asked;
+mod away;
 mod bed;
 mod ends;
 mod kubelet;
+mod limits;
 mod replica;
 mod stuck;
 mod wholesome;
+mod wrong;
 
 use std::path::{Path, PathBuf};
 

@@ -22,16 +22,16 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a process with what all have in common, and more.
-    pub fn start(kubeconfig: &Path, folder: &Path, namespace: &str, arguments: &[String]) -> Self {
+    /// Starts a process with what all have in common, and more. One that is started anew under its name is like a
+    /// container that the kubelet restarts.
+    pub fn start(name: &str, kubeconfig: &Path, folder: &Path, namespace: &str, arguments: &[String]) -> Self {
         let [http, ingest] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let name = format!("operator-{}", http.port());
         let log = folder.join(format!("{name}-{}.log", uuid::Uuid::new_v4()));
         let err = fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_memorybank"));
         command
             .arg("operator")
-            .args(["--namespace", namespace, "--identity", &name, "--image", "localhost/memorybank:test"])
+            .args(["--namespace", namespace, "--identity", name, "--image", "localhost/memorybank:test"])
             .args(["--listen", &http.to_string(), "--ingest-listen", &ingest.to_string()])
             .args(["--ingest-url", &format!("https://{ingest}"), "--ingest-secret", "memorybank-operator-ingest"])
             .args(arguments)
@@ -40,7 +40,7 @@ impl Replica {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(err);
-        Self { child: command.spawn().unwrap(), log, http, ingest, name }
+        Self { child: command.spawn().unwrap(), log, http, ingest, name: name.to_owned() }
     }
 
     /// What it logged.
