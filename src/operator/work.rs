@@ -80,7 +80,7 @@ impl Controller {
     const fn workers(self) -> usize {
         match self {
             Self::Bank => 16,
-            Self::Policy => 2,
+            Self::Policy => 8,
         }
     }
 

@@ -129,6 +129,8 @@ impl Kwok {
             .stderr(log)
             .spawn()
             .unwrap();
+        // It ends with the control plane, also where this process is killed.
+        fs::write(plane.folder().join("kwok.pid"), child.id().to_string()).unwrap();
         Some(Self { child, _folder: folder })
     }
 }

@@ -154,12 +154,11 @@ async fn once_each(client: &Client, namespace: &str) {
     let mut of_check: BTreeMap<String, usize> = BTreeMap::new();
     let mut minutes: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
     for run in runs {
-        match &run.spec.slot_time {
-            Some(slot) => minutes.entry(run.spec.bank_name).or_default().push(slot.0),
-            None => {
-                let owner = run.metadata.owner_references.unwrap().remove(0).name;
-                *of_check.entry(owner).or_default() += 1;
-            }
+        if let Some(slot) = &run.spec.slot_time {
+            minutes.entry(run.spec.bank_name).or_default().push(slot.0);
+        } else {
+            let owner = run.metadata.owner_references.unwrap().remove(0).name;
+            *of_check.entry(owner).or_default() += 1;
         }
     }
     let expected: BTreeMap<String, usize> = (0..SLOTS).map(|number| (format!("slot-{number:03}"), 1)).collect();
