@@ -49,9 +49,8 @@ async fn definitions_that_are_missing_are_named_and_waited_for() {
     let Some(plane) = ControlPlane::start() else { return };
     let Some(bed) = Bed::on(&plane).await else { return };
     let mut operator = bed.spawn(&[]);
-    let mut said = String::new();
     wait_for("what is missing", async || {
-        said = operator.ready().expect_err("it is ready");
+        let said = operator.ready().expect_err("it is ready");
         let kinds = ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits"];
         let told = |kind: &&str| said.contains(&format!("{kind} pending: {kind} are not known to the API server"));
         kinds.iter().all(|kind| told(&kind)).then_some(())
