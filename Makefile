@@ -10,7 +10,7 @@ DENY := $(TOOLS)/cargo-deny-0.20.2
 CHECK_LICENCES := $(DENY)/bin/cargo-deny --log-level error check licenses bans sources
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: run test lint deny bench generate cluster
+.PHONY: run test e2e lint deny bench generate cluster
 
 # The main job on an embedded default: a healthy sample bank is learned, damage is planted in it, and
 # what the guardian finds is held against what was planted.
@@ -25,6 +25,10 @@ run:
 
 test: lint
 	$(CARGO) test
+
+# The operator on a real node alone, with what each step takes; part of `make test`.
+e2e:
+	$(CARGO) test --test e2e -- --nocapture
 
 lint:
 	$(CARGO) fmt --check

@@ -183,7 +183,7 @@ async fn kubectl_prints_the_documented_columns() {
     }
     let wide = headers(&["mbank", "-o", "wide"]).concat().join("|");
     assert!(wide.contains("|CRITICAL|HIGH|MEDIUM|LOW|ALERTS|REASON|AGE"), "{wide}");
-    let category = kubectl(plane, &["get", "memorybank", "-n", &namespace, "-o", "name"]);
+    let category = kubectl(plane, &["get", "memorybank-all", "-n", &namespace, "-o", "name"]);
     assert_eq!(category.lines().count(), KINDS.len(), "the category holds every kind: {category}");
 }
 

@@ -129,7 +129,7 @@ fn the_definitions_print_and_select_as_documented() {
     for (crd, (plural, short, columns)) in crds().into_iter().zip(printed) {
         assert_eq!(crd.spec.names.plural, plural);
         assert_eq!(crd.spec.names.short_names, Some(vec![short.to_owned()]));
-        assert_eq!(crd.spec.names.categories, Some(vec!["memorybank".to_owned()]));
+        assert_eq!(crd.spec.names.categories, Some(vec!["memorybank-all".to_owned()]));
         assert_eq!(crd.spec.scope, "Namespaced");
         let version = &crd.spec.versions[0];
         assert!(version.subresources.as_ref().unwrap().status.is_some());

@@ -19,7 +19,7 @@ use crate::domain::{AuditScope, Severity};
     status = "SecurityAuditStatus",
     derive = "PartialEq",
     shortname = "saudit",
-    category = "memorybank",
+    category = "memorybank-all",
     selectable = ".spec.bankName",
     doc = "Audits the security of a bank, once per generation or on a schedule.",
     validation = rules::name(),

@@ -21,7 +21,7 @@ use crate::domain::Flavor;
     status = "MemoryBankStatus",
     derive = "PartialEq",
     shortname = "mbank",
-    category = "memorybank",
+    category = "memorybank-all",
     doc = "A memory store (OpenMemory or mem0) that is looked after: where its parts are.",
     validation = rules::name(),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),

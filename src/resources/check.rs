@@ -19,7 +19,7 @@ use crate::domain::IntegrityScope;
     status = "IntegrityCheckStatus",
     derive = "PartialEq",
     shortname = "icheck",
-    category = "memorybank",
+    category = "memorybank-all",
     selectable = ".spec.bankName",
     doc = "Verifies that a bank is intact, once per generation or on a schedule.",
     validation = rules::name(),

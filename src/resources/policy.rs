@@ -21,7 +21,7 @@ use crate::domain::Severity;
     status = "MaintenancePolicyStatus",
     derive = "PartialEq",
     shortname = "mpol",
-    category = "memorybank",
+    category = "memorybank-all",
     doc = "Which banks are maintained, when, and by which tasks.",
     validation = rules::name(),
     printcolumn(name = "Banks", type_ = "integer", json_path = ".status.banks"),

@@ -18,7 +18,7 @@ use super::{rules, schema};
     status = "RecoveryStatus",
     derive = "PartialEq",
     shortname = "mrec",
-    category = "memorybank",
+    category = "memorybank-all",
     selectable = ".spec.bankName",
     doc = "Repairs a bank, or restores it from a verified backup set; shows its plan first. This version acts on none.",
     validation = rules::name(),

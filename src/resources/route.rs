@@ -20,7 +20,7 @@ use crate::domain::Severity;
     status = "AlertRouteStatus",
     derive = "PartialEq",
     shortname = "aroute",
-    category = "memorybank",
+    category = "memorybank-all",
     doc = "Which alerts are told to whom, and when. This version acts on none.",
     validation = rules::name(),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),

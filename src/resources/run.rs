@@ -18,7 +18,7 @@ use super::{rules, schema};
     status = "MaintenanceRunStatus",
     derive = "PartialEq",
     shortname = "mrun",
-    category = "memorybank",
+    category = "memorybank-all",
     selectable = ".spec.bankName",
     doc = "One execution of ordered tasks on one bank; planned by a policy, or made by hand.",
     validation = rules::name(),

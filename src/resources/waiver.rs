@@ -16,7 +16,7 @@ use super::{rules, schema};
     status = "FindingWaiverStatus",
     derive = "PartialEq",
     shortname = "fwaiver",
-    category = "memorybank",
+    category = "memorybank-all",
     doc = "Accepts findings of a rule or with a fingerprint, for a reason and until a time. This version acts on none.",
     validation = rules::name(),
     printcolumn(name = "Rule", type_ = "string", json_path = ".spec.match.rule"),

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use serde_json::Value;
+
 use crate::banks::{self, NAMESPACE, ends};
 use crate::cluster::{Cluster, HOST};
 use crate::guardian::condition;
@@ -82,7 +84,7 @@ pub fn disrupted(cluster: &Cluster) {
 pub fn out_of_memory(cluster: &Cluster) {
     let folder = banks::claim(cluster, NAMESPACE, "cramped");
     banks::sample(cluster, &folder);
-    bank(cluster, "cramped", "cramped", "resources: {limits: {memory: 12Mi}}");
+    bank(cluster, "cramped", "cramped", "resources: {requests: {memory: 12Mi}, limits: {memory: 12Mi}}");
     banks::run(cluster, NAMESPACE, "cramped", "cramped-run", "{task: SecurityAudit, scopes: [Leaks]}");
     ends(cluster, NAMESPACE, "cramped-run", "Failed", "OutOfMemory", "raise spec.jobTemplate.resources of the bank");
 }
@@ -92,9 +94,9 @@ pub fn volume_missing(cluster: &Cluster) {
     banks::run(cluster, NAMESPACE, "homeless", "homeless-run", CHECK);
     ends(cluster, NAMESPACE, "homeless-run", "Failed", "VolumeNotFound", "nowhere");
     let told = cluster.until("the bank's condition", 30, || {
-        cluster.get(NAMESPACE, "memorybank", "homeless").filter(|bank| condition(bank, "Ready").0 == "False")
+        cluster.get(NAMESPACE, "mbank", "homeless").filter(|bank| condition(bank, "Ready").0 == "False")
     });
-    assert_eq!(condition(&told, "Ready").1, "ReferenceMissing", "{told:#}");
+    assert_eq!(condition(&told, "Ready").1, "ReferenceNotFound", "{told:#}");
 }
 
 /// A Secret that is not there, then is, then changes: each run has what there is when its pod starts.
@@ -129,11 +131,16 @@ spec:
     api.require("authorization: Bearer second");
     probe("probed-stale");
     let stale = ends(cluster, NAMESPACE, "probed-stale", "Succeeded", "Completed", "");
-    println!("stale: {}", stale["status"]);
+    assert_eq!(counts(&stale), "0 checks passed, 1 failed");
     secret("second");
     probe("probed-changed");
     let changed = ends(cluster, NAMESPACE, "probed-changed", "Succeeded", "Completed", "");
-    println!("changed: {}", changed["status"]);
+    assert_eq!(counts(&changed), "1 checks passed, 0 failed");
+}
+
+/// How many checks of a run's one task passed.
+fn counts(run: &Value) -> &str {
+    run["status"]["tasks"][0]["message"].as_str().unwrap().split(';').next().unwrap()
 }
 
 pub fn image_wrong(cluster: &Cluster) {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use memorybank::domain::RunSpec;
 use serde_json::Value;
 
 use crate::banks::{self, NAMESPACE};
@@ -70,22 +71,26 @@ pub fn same_as_local(cluster: &Cluster) {
     assert_eq!(output.status.code(), Some(1), "{}{}", text(&output.stdout), text(&output.stderr));
 
     let records = data.join("memorybank.db");
+    // Read beside the operator, which keeps it open.
+    let theirs =
+        cluster.volume_folder(&format!("{}-{}-data", install::NAMESPACE, install::RELEASE)).join("memorybank.db");
     for run in runs {
         let name = run["metadata"]["name"].as_str().unwrap();
         let job = cluster.get(NAMESPACE, "job", name).unwrap();
         let of_job = job["spec"]["template"]["metadata"]["annotations"]["memorybank.dev/run-spec"].as_str().unwrap();
-        let of_local = query(&records, &format!("SELECT spec FROM runs WHERE name = '{name}'"));
-        assert_eq!(of_local, [[of_job]], "the RunSpec of {name}");
+        let recorded = format!("SELECT spec FROM runs WHERE name = '{name}'");
+        let of_local = query(&records, &recorded);
+        assert_eq!(of_local, query(&theirs, &recorded), "{name}");
+        // A record has its fields in the order of their names; what a runner gets is written from the same.
+        let spec: RunSpec = serde_json::from_str(&of_local[0][0]).unwrap();
+        assert_eq!(serde_json::to_string(&spec).unwrap(), of_job, "the RunSpec of {name}");
     }
-    // Read beside the operator, which keeps it open.
-    let theirs =
-        cluster.volume_folder(&format!("{}-{}-data", install::NAMESPACE, install::RELEASE)).join("memorybank.db");
     let (ours, theirs) = (found(&records), found(&theirs));
     assert!(ours.len() > 20, "{ours:?}");
     assert_eq!(ours, theirs);
 
     let bank = cluster.until("the bank's conditions", 60, || {
-        let bank = cluster.get(NAMESPACE, "memorybank", BANK)?;
+        let bank = cluster.get(NAMESPACE, "mbank", BANK)?;
         told(&bank).iter().any(|condition| condition.starts_with("Intact False")).then_some(bank)
     });
     let output = memorybank().args(["get", "mbank", BANK, "--output", "json", "--data"]).arg(&data).output().unwrap();

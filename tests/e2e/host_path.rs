@@ -27,7 +27,7 @@ spec:
     }
     banks::run(cluster, "folders", "folder", "folder-run", check);
     let refused = cluster.until("the refusal", 60, || {
-        cluster.get("folders", "memorybank", "folder").filter(|bank| condition(bank, "Ready").0 == "False")
+        cluster.get("folders", "mbank", "folder").filter(|bank| condition(bank, "Ready").0 == "False")
     });
     assert_eq!(condition(&refused, "Ready").1, "HostPathForbidden");
     cluster.until("the run is held", 60, || {

@@ -30,7 +30,8 @@ pub fn installed(cluster: &Cluster) {
     // The two commands that the notes tell; the second is the next step's.
     let commands: Vec<_> = notes.lines().filter_map(|line| line.trim().strip_prefix("kubectl ")).collect();
     assert_eq!(commands.len(), 2, "{notes}");
-    cluster.kubectl(&commands[0].split(' ').collect::<Vec<_>>());
+    let told: Vec<_> = commands[0].split(' ').chain(["--timeout=120s"]).collect();
+    cluster.kubectl(&told);
     assert!(
         commands[1].starts_with("apply -f examples/kubernetes/quickstart.yaml && kubectl get mbank,mpol,mrun"),
         "{notes}"

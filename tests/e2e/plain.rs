@@ -31,5 +31,5 @@ pub fn installed(cluster: &Cluster) {
     banks::run(cluster, NAMESPACE, "golden", "plain-run", "{task: IntegrityCheck, level: Quick}");
     ends(cluster, NAMESPACE, "plain-run", "Succeeded", "Completed", "");
     cluster.kubectl(&["delete", "-f", "config/operator.yaml"]);
-    assert!(cluster.get(NAMESPACE, "memorybank", "golden").is_some());
+    assert!(cluster.get(NAMESPACE, "mbank", "golden").is_some());
 }

@@ -22,7 +22,7 @@ pub fn applied(cluster: &Cluster) {
     for kept in ["Ready", "Intact", "Secure"] {
         wait("mbank/openmemory", &format!("condition={kept}=False"));
     }
-    let bank = cluster.get(NAMESPACE, "memorybank", "openmemory").unwrap();
+    let bank = cluster.get(NAMESPACE, "mbank", "openmemory").unwrap();
     assert_eq!(condition(&bank, "OnSchedule"), ("True".to_owned(), "AsExpected".to_owned()));
     assert!(bank["status"]["corruption"]["open"].as_u64().unwrap() > 5, "{bank:#}");
     assert!(bank["status"]["findings"]["critical"].as_u64().unwrap() > 0, "{bank:#}");
@@ -103,7 +103,7 @@ fn deleted(cluster: &Cluster) {
         let jobs = cluster.list(NAMESPACE, "jobs", "").len();
         (runs + 1 == before && jobs + 1 == before).then_some(())
     });
-    let bank = cluster.get(NAMESPACE, "memorybank", "openmemory").unwrap();
+    let bank = cluster.get(NAMESPACE, "mbank", "openmemory").unwrap();
     assert_eq!(condition(&bank, "Intact").0, "False");
     assert!(text_of(EXAMPLE).contains("kind: IntegrityCheck"));
 }

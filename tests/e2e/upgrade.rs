@@ -36,8 +36,7 @@ pub fn upgraded_and_uninstalled(cluster: &Cluster) {
     assert!(!known(cluster));
     let uid =
         |kind: &str, name: &str| cluster.get(NAMESPACE, kind, name).map(|object| object["metadata"]["uid"].clone());
-    let before =
-        [uid("memorybank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "golden-by-hand")];
+    let before = [uid("mbank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "golden-by-hand")];
     assert!(before.iter().all(Option::is_some));
 
     install::helm(cluster, "upgrade", repository(CHART).to_str().unwrap(), &["--reset-then-reuse-values"]);
@@ -55,13 +54,11 @@ pub fn upgraded_and_uninstalled(cluster: &Cluster) {
     ]);
     banks::run(cluster, NAMESPACE, "golden", "after-upgrade", "{task: IntegrityCheck, level: Quick}");
     ends(cluster, NAMESPACE, "after-upgrade", "Succeeded", "Completed", "");
-    let after =
-        [uid("memorybank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "golden-by-hand")];
+    let after = [uid("mbank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "golden-by-hand")];
     assert_eq!(before, after);
 
     cluster.helm(&["uninstall", RELEASE, "--namespace", install::NAMESPACE, "--wait"]);
-    let still =
-        [uid("memorybank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "after-upgrade")];
+    let still = [uid("mbank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "after-upgrade")];
     assert!(still.iter().all(Option::is_some), "{still:?}");
     let left = cluster.until("the end of pods and claims", 60, || {
         let left = left(cluster);
