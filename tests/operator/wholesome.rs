@@ -53,6 +53,9 @@ metadata: {name: leaks}
 spec: {bankName: assistant, scopes: [Leaks]}
 "#;
 
+/// Requests that RBAC did not allow.
+pub const FORBIDDEN: &str = "memorybank_operator_api_requests_total{code=\"403\"";
+
 /// The run that the policy's request makes.
 pub fn requested(token: &str) -> String {
     request_name("standard", "assistant", "yearly", token)
@@ -233,6 +236,7 @@ async fn a_bank_is_run_reported_on_and_judged_once() {
     assert_eq!(uid(&bed.get("MemoryBank", "assistant").await.unwrap()), uid(&bank));
 
     quiet(&bed, &operator).await;
+    assert_eq!(operator.number(FORBIDDEN), 0.0, "the chart's rights do not suffice");
 }
 
 /// With no slot due nothing is written, though the policy counts every thirty seconds and all is looked at.
