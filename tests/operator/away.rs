@@ -19,7 +19,7 @@ async fn revived(bed: &Bed<'_>, mut operator: Replica) -> Replica {
             assert_eq!(status.code(), Some(4), "{}", operator.log());
             operator = bed.spawn(&[]);
         }
-        (operator.ready().is_ok() && operator.number("memorybank_operator_leader") > 0.0).then_some(())
+        (operator.ready().is_ok() && operator.number("memorybank_operator_leader") > 0).then_some(())
     })
     .await;
     operator
@@ -53,7 +53,7 @@ async fn definitions_that_are_missing_are_named_and_waited_for() {
         let said = operator.ready().expect_err("it is ready");
         let kinds = ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits"];
         let told = |kind: &&str| said.contains(&format!("{kind} pending: {kind} are not known to the API server"));
-        kinds.iter().all(|kind| told(&kind)).then_some(())
+        kinds.iter().all(told).then_some(())
     })
     .await;
     assert!(operator.ended().is_none());

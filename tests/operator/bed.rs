@@ -194,7 +194,7 @@ impl<'p> Bed<'p> {
             if let Some(object) = object.as_ref().filter(|object| wanted(object)) {
                 return object.clone();
             }
-            let shown = object.map(|object| object["status"].to_string()).unwrap_or("nothing".to_owned());
+            let shown = object.map_or_else(|| "nothing".to_owned(), |object| object["status"].to_string());
             assert!(begun.elapsed() < PATIENCE, "waited in vain for {kind} {name}: {what}: {shown}");
             tokio::time::sleep(POLL).await;
         }

@@ -19,12 +19,12 @@ const LEADER: &str = "memorybank_operator_leader";
 async fn pair(bed: &Bed<'_>, store: &str) -> [Replica; 2] {
     let [a, b] = ["operator-a", "operator-b"].map(|name| bed.replica(name, &[store]));
     wait_for("two replicas, one of which leads", async || {
-        let leading = [&a, &b].iter().filter(|replica| replica.number(LEADER) == 1.0).count();
+        let leading = [&a, &b].iter().filter(|replica| replica.number(LEADER) == 1).count();
         assert!(leading < 2, "both lead");
         (leading == 1 && a.ready().is_ok() && b.ready().is_ok()).then_some(())
     })
     .await;
-    if a.number(LEADER) == 1.0 { [a, b] } else { [b, a] }
+    if a.number(LEADER) == 1 { [a, b] } else { [b, a] }
 }
 
 /// The version of everything that the operator writes.
@@ -58,16 +58,16 @@ async fn of_two_replicas_one_writes_and_the_other_is_there_when_it_goes() {
     assert_eq!(run["status"]["report"]["source"], "Ingest");
     assert_eq!(page(follower.http, "/livez").unwrap().0, 200);
     wait_for("the bank on the follower's /metrics", async || {
-        (follower.number("memorybank_bank_condition{") > 0.0).then_some(())
+        (follower.number("memorybank_bank_condition{") > 0).then_some(())
     })
     .await;
     // Its only POST asked whose the token was.
-    assert_eq!((follower.others_writes(), follower.number(LEADER)), (1, 0.0));
+    assert_eq!((follower.others_writes(), follower.number(LEADER)), (1, 0));
 
     // Stopped in the middle of work, while the other takes over; it wakes up late.
     bed.change("MaintenancePolicy", "standard", run_now("second")).await;
     leader.signal(Signal::SIGSTOP);
-    wait_for("the follower to lead", async || (follower.number(LEADER) == 1.0).then_some(())).await;
+    wait_for("the follower to lead", async || (follower.number(LEADER) == 1).then_some(())).await;
     bed.play(&follower, &requested("second")).await;
     bed.run(&requested("second"), "Succeeded", "Completed").await;
     wait_for("the ends of the Jobs", async || {

@@ -18,7 +18,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes a replica every second, as the chart's ServiceMonitor asks; none where it is not installed.
+    /// One that scrapes a replica every second, as a `ServiceMonitor` asks; none where it is not installed.
     fn scrape(bed: &Bed<'_>, replica: &Replica) -> Option<Self> {
         let config = format!(
             "scrape_configs:\n- {{job_name: memorybank, honor_labels: true, scrape_interval: 1s, scrape_timeout: 1s, \
@@ -35,13 +35,10 @@ impl Prometheus {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        match spawned {
-            Ok(child) => Some(Self { child, port }),
-            Err(_) => {
-                skipped("no prometheus (Debian: prometheus) on PATH");
-                None
-            }
+        if spawned.is_err() {
+            skipped("no prometheus (Debian: prometheus) on PATH");
         }
+        Some(Self { child: spawned.ok()?, port })
     }
 
     /// The samples of an expression as they are now: labels and value.
@@ -103,7 +100,7 @@ async fn prometheus_sees_a_bank_come_be_run_and_go() {
         (up.len() == 1 && series.is_empty()).then_some(())
     })
     .await;
-    let before = prometheus.query(r#"count_over_time(up[10m])"#).await;
+    let before = prometheus.query("count_over_time(up[10m])").await;
     assert_eq!(before.len(), 1);
     assert_eq!(prometheus.query("min_over_time(up[10m])").await[0].1, "1", "a scrape failed");
 }

@@ -37,5 +37,5 @@ async fn a_policy_of_the_operators_namespace_selects_banks_of_others_and_no_othe
     team.until("MemoryBank", "assistant", "no schedule", |bank| bank["status"]["schedules"].is_null()).await;
     bed.until("MaintenancePolicy", "standard", "the other bank", |policy| policy["status"]["banks"] == 1).await;
     assert_eq!(others.names("MaintenanceRun").await, [""; 0], "a request that was echoed is not for new banks");
-    assert_eq!(operator.number(FORBIDDEN), 0.0, "the chart's rights do not suffice");
+    assert_eq!(operator.number(FORBIDDEN), 0, "the chart's rights do not suffice");
 }
