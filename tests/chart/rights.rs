@@ -26,7 +26,7 @@ const WATCHED: [&str; 16] = [
     "events.k8s.io/events get list create patch",
 ];
 const WATCHED_CORE: [&str; 2] = ["/pods get list watch", "/persistentvolumeclaims get list watch"];
-const CLUSTER_WIDE: [&str; 2] = ["/nodes get", "/namespaces get list watch"];
+const CLUSTER_WIDE: [&str; 1] = ["/namespaces get list watch"];
 const TOKENS: &str = "authentication.k8s.io/tokenreviews create";
 const OWN: [&str; 3] = [
     "coordination.k8s.io/leases create",
