@@ -19,7 +19,7 @@ pub fn installed(cluster: &Cluster) {
     let overlay = guide.lines().skip_while(|line| !line.contains("resources: [../memorybank/config]"));
     let overlay: String = overlay
         .take_while(|line| !line.is_empty())
-        .map(|line| format!("{}\n", line.trim_start_matches("    ")))
+        .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap()))
         .collect();
     let overlay = overlay
         .replace("../memorybank/config", "../config")
