@@ -100,7 +100,8 @@ pub async fn run(args: Args) -> Result<Exit, CliError> {
         host_paths: named(args.host_paths),
         secret_namespaces: named(args.secret_namespaces),
     };
-    let operator = Operator::new(settings, config, Arc::clone(&store), Arc::clone(&board)).map_err(failed)?;
+    let operator =
+        Operator::new(settings, config, Arc::clone(&store), Arc::clone(&board)).map_err(|error| failed(&error))?;
     let (reported, reports) = mpsc::channel(REPORTS);
     let notify: Notify = Arc::new(move |namespace: &str, run: &str| {
         // Where there is no room, the end of the Job tells the leader.
@@ -116,7 +117,7 @@ pub async fn run(args: Args) -> Result<Exit, CliError> {
     let _ = probes.await;
     store.close().await;
     drop(lock);
-    outcome.map(|()| Exit::Good).map_err(failed)
+    outcome.map(|()| Exit::Good).map_err(|error| failed(&error))
 }
 
 /// Serves reports from when there is a certificate, always with the one in force.
@@ -184,7 +185,7 @@ fn read_url(file: &std::path::Path) -> Result<String, CliError> {
     Ok(url.to_owned())
 }
 
-fn failed(error: OperatorError) -> CliError {
+fn failed(error: &OperatorError) -> CliError {
     match error {
         OperatorError::Client(_) => CliError::Config(error.to_string()),
         OperatorError::Lease(_) | OperatorError::Authority(_) => CliError::Internal(error.to_string()),

@@ -71,7 +71,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     };
     match usable(cx, &bank) {
         Ok(valid) => {
-            looks.push(planned(cx, &bank, valid, &mut seen, now).await?);
+            looks.push(Box::pin(planned(cx, &bank, valid, &mut seen, now)).await?);
             looks.push(show_asked(cx, key, &seen, Ok(Some(valid)), now).await?);
         }
         Err(refusal) => {
@@ -165,7 +165,7 @@ async fn planned(
     for name in startable {
         let Some(run) = find(seen, &name) else { continue };
         if cx.places.claim(&run.entry.id.key, key, run.view.slot.unwrap_or(run.view.created), run.view.created) {
-            looks.push(start(cx, valid, run, now).await?);
+            looks.push(Box::pin(start(cx, valid, run, now)).await?);
         } else {
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
@@ -179,7 +179,7 @@ async fn planned(
     }
     write_status(cx, bank, &status).await?;
     let told: Vec<Told> = events.iter().map(Told::of).collect();
-    cx.teller.tell("MemoryBank", &bank.id, &told).await;
+    cx.teller.tell("MemoryBank", &bank.id, &told);
     Ok(looks.into_iter().flatten().min())
 }
 
@@ -405,7 +405,7 @@ async fn show_asked(
         if check.status.as_ref() != Some(&status) {
             let before = check.status.as_ref().map_or(&[][..], |status| &status.conditions);
             write::status(&cx.client, &cx.world.checks, &check.id, &status).await?;
-            tell(cx, "IntegrityCheck", &check.id, before, &status.conditions, &told).await;
+            tell(cx, "IntegrityCheck", &check.id, before, &status.conditions, &told);
         }
     }
     for audit in &seen.audits {
@@ -430,16 +430,16 @@ async fn show_asked(
         if audit.status.as_ref() != Some(&status) {
             let before = audit.status.as_ref().map_or(&[][..], |status| &status.conditions);
             write::status(&cx.client, &cx.world.audits, &audit.id, &status).await?;
-            tell(cx, "SecurityAudit", &audit.id, before, &status.conditions, &told).await;
+            tell(cx, "SecurityAudit", &audit.id, before, &status.conditions, &told);
         }
     }
     Ok(looks.into_iter().flatten().min())
 }
 
-async fn tell(cx: &Context, kind: &str, id: &Identity, before: &[Condition], now: &[Condition], told: &[EventDraft]) {
+fn tell(cx: &Context, kind: &str, id: &Identity, before: &[Condition], now: &[Condition], told: &[EventDraft]) {
     let mut all = transitions(before, now);
     all.extend(told.iter().map(Told::of));
-    cx.teller.tell(kind, id, &all).await;
+    cx.teller.tell(kind, id, &all);
 }
 
 /// The newest report of a check or an audit.
@@ -474,7 +474,7 @@ async fn write_status(cx: &Context, bank: &Bank, status: &MemoryBankStatus) -> R
     }
     write::status(&cx.client, &cx.world.banks, &bank.id, status).await?;
     let before = bank.status.as_ref().map_or(&[][..], |before| &before.conditions);
-    cx.teller.tell("MemoryBank", &bank.id, &transitions(before, &status.conditions)).await;
+    cx.teller.tell("MemoryBank", &bank.id, &transitions(before, &status.conditions));
     cx.bank_shown(&bank.id.key);
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::board::Board;
 use crate::delivery::{Authority, AuthorityError, Change, Parts};
 
 /// How often the Secret is looked at while the certificate is good, and while it is not there.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(2));
+const LOOKS: (Duration, Duration) = (Duration::from_mins(5), Duration::from_secs(2));
 /// The part of `/readyz`.
 const PART: &str = "ingest-certificate";
 

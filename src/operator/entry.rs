@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use kube::core::DeserializeGuard;
@@ -208,7 +208,7 @@ impl Read for JobEntry {
         native(object, |job| {
             job.metadata.managed_fields = None;
             if let Some(spec) = &mut job.spec {
-                spec.template = Default::default();
+                spec.template = PodTemplateSpec::default();
             }
         })
     }
@@ -230,7 +230,7 @@ impl Read for PodEntry {
 #[derive(Debug)]
 pub struct Claim {
     pub id: Identity,
-    /// As Kubernetes names them; ReadWriteOncePod among them.
+    /// As Kubernetes names them; `ReadWriteOncePod` among them.
     pub access_modes: Vec<String>,
 }
 

@@ -47,7 +47,7 @@ const TERMINATION: &str = "/dev/termination-log";
 pub struct JobSettings {
     /// The operator's own image.
     pub image: String,
-    /// Always, IfNotPresent or Never.
+    /// `Always`, `IfNotPresent` or `Never`.
     pub image_pull_policy: String,
     /// Where reports go.
     pub ingest_url: String,

@@ -215,15 +215,12 @@ impl Election {
             ..LeaseSpec::default()
         };
         let params = PostParams::default();
-        let written = match lease {
-            Some(lease) => {
-                let lease = Lease { spec: Some(fresh), ..lease };
-                leases.replace(&self.lease, &params, &lease).await
-            }
-            None => {
-                let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
-                leases.create(&params, &Lease { metadata, spec: Some(fresh) }).await
-            }
+        let written = if let Some(lease) = lease {
+            let lease = Lease { spec: Some(fresh), ..lease };
+            leases.replace(&self.lease, &params, &lease).await
+        } else {
+            let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
+            leases.create(&params, &Lease { metadata, spec: Some(fresh) }).await
         };
         match written {
             Ok(_) => Ok(Outcome::Ours),
@@ -271,7 +268,7 @@ mod tests {
     fn leadership_ends_by_itself() {
         let leadership = Leadership::default();
         assert!(!leadership.leads());
-        leadership.believe(Instant::now() + Duration::from_secs(60));
+        leadership.believe(Instant::now() + Duration::from_mins(1));
         assert!(leadership.leads());
         leadership.believe(leadership.begun);
         assert!(!leadership.leads());

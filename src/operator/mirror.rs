@@ -73,9 +73,15 @@ impl<T: Kept> Mirror<T> {
 
     /// The objects of one namespace.
     pub fn of_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.matching(namespace, |_| true)
+    }
+
+    /// The objects of one namespace that are wanted.
+    pub fn matching(&self, namespace: &str, wanted: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
         let from = Key::new(namespace, "");
         let objects = self.read();
-        objects.known.range(from..).take_while(|(key, _)| key.namespace == namespace).map(|(_, o)| o.clone()).collect()
+        let within = objects.known.range(from..).take_while(|(key, _)| key.namespace == namespace);
+        within.filter(|(_, object)| wanted(object)).map(|(_, object)| Arc::clone(object)).collect()
     }
 
     /// The objects that belong to a bank.

@@ -49,7 +49,7 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     if old != Some(&status) {
         write::status(&cx.client, &cx.world.policies, &policy.id, &status).await?;
         let before = old.map_or(&[][..], |old| &old.conditions);
-        cx.teller.tell("MaintenancePolicy", &policy.id, &transitions(before, &status.conditions)).await;
+        cx.teller.tell("MaintenancePolicy", &policy.id, &transitions(before, &status.conditions));
     }
     Ok(next)
 }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The first wait after a failure, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
 /// Keys to look at: each at most once in the queue, and never by two workers at once. What comes while a key is
 /// being looked at is looked at again afterwards. Bounded by the number of objects.
@@ -24,6 +24,8 @@ struct State<K> {
     active: HashSet<K>,
     /// Came while active.
     again: HashSet<K>,
+    /// Of those, what comes before all that wait.
+    urgent: HashSet<K>,
     /// The one moment at which each key is due.
     due: HashMap<K, Instant>,
     timers: BTreeSet<(Instant, K)>,
@@ -37,6 +39,7 @@ impl<K> Default for Queue<K> {
             queued: HashSet::new(),
             active: HashSet::new(),
             again: HashSet::new(),
+            urgent: HashSet::new(),
             due: HashMap::new(),
             timers: BTreeSet::new(),
             failures: HashMap::new(),
@@ -53,6 +56,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// To be looked at now.
     pub fn add(&self, key: K) {
         self.state().add(key);
+        self.wake.notify_one();
+    }
+
+    /// To be looked at now, before all that wait.
+    pub fn add_first(&self, key: K) {
+        self.state().add_first(key);
         self.wake.notify_one();
     }
 
@@ -112,6 +121,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let wait = backoff(*failures);
         state.active.remove(key);
         state.again.remove(key);
+        state.urgent.remove(key);
         state.set_timer(key.clone(), Some(Instant::now() + wait));
         drop(state);
         self.wake.notify_one();
@@ -143,10 +153,25 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         }
     }
 
+    fn add_first(&mut self, key: K) {
+        self.add(key.clone());
+        if let Some(at) = self.ready.iter().rposition(|known| *known == key) {
+            self.ready.remove(at);
+            self.ready.push_front(key);
+        } else if self.again.contains(&key) {
+            self.urgent.insert(key);
+        }
+    }
+
     fn finish(&mut self, key: &K) {
         self.active.remove(key);
+        let urgent = self.urgent.remove(key);
         if self.again.remove(key) {
-            self.add(key.clone());
+            if urgent {
+                self.add_first(key.clone());
+            } else {
+                self.add(key.clone());
+            }
         }
     }
 
@@ -187,6 +212,22 @@ mod tests {
         assert_eq!(queue.next().await, "a");
         queue.done(&"a", None);
         assert_eq!(queue.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_urgent_is_next_also_where_it_waits_or_is_looked_at() {
+        let queue = Queue::default();
+        for key in ["a", "b", "c"] {
+            queue.add(key);
+        }
+        queue.add_first("c");
+        assert_eq!(queue.next().await, "c");
+        queue.add_first("c");
+        assert_eq!(queue.depth(), 2, "it is in a worker's hands");
+        queue.done(&"c", None);
+        assert_eq!(queue.next().await, "c");
+        queue.done(&"c", None);
+        assert_eq!((queue.next().await, queue.next().await, queue.depth()), ("a", "b", 0));
     }
 
     #[test]

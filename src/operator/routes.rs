@@ -101,9 +101,18 @@ impl Context {
         self.part_changed(change);
     }
 
-    /// A pod came, changed or went.
+    /// A pod came, changed or went. Where it ended a place is free: that comes before what only waits.
     pub fn pod_changed(&self, change: &Change<PodEntry>) {
         self.part_changed(change);
+        let ended = |pod: &Arc<PodEntry>| {
+            let phase = pod.object.status.as_ref().and_then(|status| status.phase.as_deref());
+            matches!(phase, Some("Succeeded" | "Failed"))
+        };
+        if let Some(pod) = change.now.as_ref().filter(|pod| ended(pod) && !change.before.as_ref().is_some_and(ended))
+            && let Some(bank) = pod.bank()
+        {
+            self.banks.add_first(Key::new(pod.key().namespace, bank));
+        }
     }
 
     /// A claim came or went; nothing else of it matters before a run starts.

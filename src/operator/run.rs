@@ -241,14 +241,14 @@ async fn end(
         action: "End".to_owned(),
         note: format!("{}: {}", outcome.name(), note.message),
     };
-    cx.teller.tell("MaintenanceRun", &tracked.entry.id, &[told]).await;
+    cx.teller.tell("MaintenanceRun", &tracked.entry.id, &[told]);
     Ok(())
 }
 
 /// Gives a run's place to whoever waits for it.
 pub fn free(cx: &Context, run: &Key) {
     for bank in cx.places.release(run) {
-        cx.banks.add(bank);
+        cx.banks.add_first(bank);
     }
 }
 

@@ -23,10 +23,12 @@ use super::write::{self, Made};
 use crate::domain::{Outcome, Phase, Reason, RunSpec};
 use crate::plan::{EventReason, RunTold, run_spec};
 use crate::resources::{ValidBank, VolumeSource};
-use crate::store::RunRecord;
+use crate::store::{Begin, RunRecord};
 
 /// Pods of a namespace that are looked through for one that has a claim.
 const MAX_PODS: u32 = 1000;
+/// What selects the pods that still have their claims.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// Starts a run. When to try again, where its Job was refused for now.
 pub async fn start(
@@ -90,7 +92,7 @@ pub async fn start(
                 action: "Start".to_owned(),
                 note: format!("made the Job {}", key.name),
             };
-            cx.teller.tell("MaintenanceRun", &tracked.entry.id, &[told]).await;
+            cx.teller.tell("MaintenanceRun", &tracked.entry.id, &[told]);
             Ok(None)
         }
         Made::Theirs => {
@@ -127,22 +129,26 @@ async fn note_begin(cx: &Context, tracked: &Tracked, spec: &RunSpec, now: Timest
         name: id.key.name.clone(),
         owner: json!({"owner": tracked.view.owner, "slot": tracked.view.slot}),
         spec: serde_json::to_value(spec).unwrap_or(Value::Null),
-        phase: Phase::Pending,
+        phase: Phase::Running,
         reason: String::new(),
         message: String::new(),
         created: id.created,
-        started: None,
+        started: Some(now),
         finished: None,
         report: None,
     };
-    if let crate::store::Begin::Exists(known) = cx.store.begin_run(&record).await?
-        && known.uid != id.uid
-    {
-        // A run of this name that was deleted: what it reported stays, its row makes place.
-        cx.store.delete_runs(&[known.uid]).await?;
-        cx.store.begin_run(&record).await?;
+    match cx.store.begin_run(&record).await? {
+        Begin::New => {}
+        // Begun before, and its Job was not made.
+        Begin::Exists(known) if known.uid == id.uid => {
+            cx.store.mark_started(&id.uid, now).await?;
+        }
+        Begin::Exists(known) => {
+            // A run of this name that was deleted: what it reported stays, its row makes place.
+            cx.store.delete_runs(&[known.uid]).await?;
+            cx.store.begin_run(&record).await?;
+        }
     }
-    cx.store.mark_started(&id.uid, now).await?;
     Ok(())
 }
 
@@ -169,7 +175,7 @@ async fn node(cx: &Context, bank: &ValidBank, spec: &RunSpec) -> Result<Result<O
         return Ok(Ok(None));
     }
     let pods: Api<Pod> = Api::namespaced(cx.client.clone(), &spec.namespace);
-    let params = ListParams::default().match_any().limit(MAX_PODS);
+    let params = ListParams::default().match_any().fields(NOT_ENDED).limit(MAX_PODS);
     let pods = pods.list(&params).await.map_err(ReconcileError::api("pods that use the bank's claims"))?;
     Ok(place(&pods.items, &bound, &exclusive, &spec.run))
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
 
 use super::entry::Identity;
 use crate::plan::{EventDraft, EventReason};
@@ -14,6 +15,8 @@ const REPORTER: &str = "memorybank.dev/operator";
 const MAX_NOTE: usize = 1000;
 /// What an Event's action takes.
 const MAX_ACTION: usize = 128;
+/// Events that wait to be told.
+const MAX_WAITING: usize = 4096;
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,18 +63,25 @@ pub fn transitions(before: &[Condition], now: &[Condition]) -> Vec<Told> {
     now.iter().filter_map(told).collect()
 }
 
-/// Tells Events. One that cannot be told is logged: nothing waits for it.
-pub struct Teller(Recorder);
+/// Takes what is to be told as Events: nothing waits for it, and what is too much at once is logged alone.
+pub struct Teller(mpsc::Sender<(ObjectReference, Event)>);
+
+/// What was told to a [`Teller`], on its way to the API server.
+pub struct Telling {
+    recorder: Recorder,
+    waiting: mpsc::Receiver<(ObjectReference, Event)>,
+}
 
 impl Teller {
     /// Tells as this replica.
-    pub fn new(client: Client, identity: &str) -> Self {
+    pub fn new(client: Client, identity: &str) -> (Self, Telling) {
         let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(identity.to_owned()) };
-        Self(Recorder::new(client, reporter))
+        let (sender, waiting) = mpsc::channel(MAX_WAITING);
+        (Self(sender), Telling { recorder: Recorder::new(client, reporter), waiting })
     }
 
     /// Tells of an object.
-    pub async fn tell(&self, kind: &str, id: &Identity, told: &[Told]) {
+    pub fn tell(&self, kind: &str, id: &Identity, told: &[Told]) {
         let about = ObjectReference {
             api_version: Some("memorybank.dev/v1alpha1".to_owned()),
             kind: Some(kind.to_owned()),
@@ -88,8 +98,19 @@ impl Teller {
                 action: one.action.chars().take(MAX_ACTION).collect(),
                 secondary: None,
             };
-            if let Err(error) = self.0.publish(&event, &about).await {
-                tracing::warn!(object = %id.key, reason = one.reason, %error, "an Event was not told");
+            if self.0.try_send((about.clone(), event)).is_err() {
+                tracing::warn!(object = %id.key, reason = one.reason, note = one.note, "an Event was not told: too many wait");
+            }
+        }
+    }
+}
+
+impl Telling {
+    /// Tells one after the other, for ever. One that cannot be told is logged.
+    pub async fn run(mut self) {
+        while let Some((about, event)) = self.waiting.recv().await {
+            if let Err(error) = self.recorder.publish(&event, &about).await {
+                tracing::warn!(object = about.name, reason = event.reason, %error, "an Event was not told");
             }
         }
     }
@@ -114,16 +135,18 @@ mod tests {
 
     #[test]
     fn a_condition_is_told_when_it_breaks_for_a_new_reason_and_when_it_is_mended() {
-        let told = |before: &[Condition], now: &[Condition]| {
-            transitions(before, now).iter().map(|t| (t.warning, t.reason.clone())).collect::<Vec<_>>()
+        let told = |before: Option<&Condition>, now: &Condition| {
+            let before = before.map_or(&[][..], std::slice::from_ref);
+            let told = transitions(before, std::slice::from_ref(now));
+            told.iter().map(|t| (t.warning, t.reason.clone())).collect::<Vec<_>>()
         };
         let (bad, worse) = (condition("Secure", "False", "LeakFound"), condition("Secure", "False", "Vulnerable"));
         let (good, unknown) = (condition("Secure", "True", "AsExpected"), condition("Secure", "Unknown", "NotAudited"));
-        assert_eq!(told(&[], &[bad.clone()]), [(true, "LeakFound".to_owned())]);
-        assert_eq!(told(&[bad.clone()], &[bad.clone()]), []);
-        assert_eq!(told(&[bad.clone()], &[worse.clone()]), [(true, "Vulnerable".to_owned())]);
-        assert_eq!(told(&[bad], &[good.clone()]), [(false, "AsExpected".to_owned())]);
-        assert_eq!(told(&[], &[good.clone()]), [], "nothing was broken");
-        assert_eq!(told(&[good], &[unknown]), []);
+        assert_eq!(told(None, &bad), [(true, "LeakFound".to_owned())]);
+        assert_eq!(told(Some(&bad), &bad), []);
+        assert_eq!(told(Some(&bad), &worse), [(true, "Vulnerable".to_owned())]);
+        assert_eq!(told(Some(&bad), &good), [(false, "AsExpected".to_owned())]);
+        assert_eq!(told(None, &good), [], "nothing was broken");
+        assert_eq!(told(Some(&good), &unknown), []);
     }
 }

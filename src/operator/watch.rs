@@ -129,8 +129,8 @@ where
 fn refused(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.as_ref()),
-        watcher::Error::WatchError(status) => Some(status.as_ref()),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.as_ref()),
         _ => None,
     }
 }

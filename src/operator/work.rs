@@ -26,7 +26,7 @@ use super::queue::Queue;
 use super::sampling::sample;
 use super::secrets::ClusterSecrets;
 use super::settings::Settings;
-use super::told::Teller;
+use super::told::{Teller, Telling};
 use super::watch::Watch;
 use super::world::World;
 use super::{bank, policy};
@@ -36,7 +36,7 @@ use crate::domain::Phase;
 use crate::store::{BankMetrics, Limits, Store};
 
 /// How long one reconcile may take.
-const RECONCILE: Duration = Duration::from_secs(120);
+const RECONCILE: Duration = Duration::from_mins(2);
 /// How often the numbers of the process are taken, those of the store, and old records are removed.
 const TICKS: (Duration, Duration, Duration) =
     (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
@@ -53,6 +53,7 @@ pub struct Operator {
     reader: Client,
     leadership: Arc<Leadership>,
     certificates: Certificates,
+    telling: Telling,
 }
 
 /// Who looks at what.
@@ -78,7 +79,7 @@ impl Controller {
     /// How many objects it looks at at once.
     const fn workers(self) -> usize {
         match self {
-            Self::Bank => 8,
+            Self::Bank => 16,
             Self::Policy => 2,
         }
     }
@@ -92,7 +93,7 @@ impl Controller {
 
     async fn reconcile(self, cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
         match self {
-            Self::Bank => bank::reconcile(cx, key, now).await,
+            Self::Bank => Box::pin(bank::reconcile(cx, key, now)).await,
             Self::Policy => policy::reconcile(cx, key, now).await,
         }
     }
@@ -119,11 +120,12 @@ impl Operator {
             board: Arc::clone(&board),
             authority: sender,
         };
+        let (teller, telling) = Teller::new(writer.clone(), &settings.identity);
         let cx = Context {
             world: World { own: settings.namespace.clone(), ..World::default() },
             store,
             board,
-            teller: Teller::new(writer.clone(), &settings.identity),
+            teller,
             client: writer,
             banks: Queue::default(),
             policies: Queue::default(),
@@ -135,7 +137,7 @@ impl Operator {
             sampled: Notify::new(),
             metrics: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self { settings, cx: Arc::new(cx), reader, leadership, certificates })
+        Ok(Self { settings, cx: Arc::new(cx), reader, leadership, certificates, telling })
     }
 
     /// What the ingest endpoint serves with, once it is there.
@@ -150,7 +152,7 @@ impl Operator {
 
     /// Works until `stop`. An error means that this replica must not go on.
     pub async fn run(self, mut reports: Reports, stop: CancellationToken) -> Result<(), OperatorError> {
-        let Self { settings, cx, reader, leadership, certificates } = self;
+        let Self { settings, cx, reader, leadership, certificates, telling } = self;
         let election = Election {
             client: reader.clone(),
             namespace: settings.namespace.clone(),
@@ -162,6 +164,7 @@ impl Operator {
         let mut tasks = JoinSet::new();
         let synced = watch_all(&cx, &reader, &settings, &mut tasks);
         tasks.spawn(certificates.run());
+        tasks.spawn(telling.run());
         tasks.spawn(numbers(Arc::clone(&cx), Arc::clone(&leadership)));
         let shared = Arc::clone(&cx);
         tasks.spawn(async move {

@@ -28,15 +28,13 @@ impl World {
     /// The valid policies that select a bank. One of its own namespace comes before one of the same name of the
     /// operator's: a schedule's row has one policy.
     pub fn policies_of(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Vec<Arc<Policy>> {
-        let mut selecting = self.policies.of_namespace(namespace);
+        let selects = |policy: &Policy| policy.valid.as_ref().is_ok_and(|valid| self.selects(valid, namespace, labels));
+        let mut selecting = self.policies.matching(namespace, selects);
         if namespace != self.own {
-            let near: Vec<String> = selecting.iter().map(|policy| policy.id.key.name.clone()).collect();
-            let far = self.policies.of_namespace(&self.own);
-            selecting.extend(far.into_iter().filter(|policy| !near.contains(&policy.id.key.name)));
+            let far = self.policies.matching(&self.own, selects);
+            let hidden = |policy: &Policy| self.policies.get(&Key::new(namespace, &policy.id.key.name)).is_some();
+            selecting.extend(far.into_iter().filter(|policy| !hidden(policy)));
         }
-        let selects =
-            |policy: &Arc<Policy>| policy.valid.as_ref().is_ok_and(|valid| self.selects(valid, namespace, labels));
-        selecting.retain(selects);
         selecting
     }
 

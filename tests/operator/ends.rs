@@ -1,5 +1,6 @@
 //! Every way in which a pod ends has its own words.
 
+use jiff::Timestamp;
 use memorybank::delivery::Summary;
 use memorybank::domain::{Outcome, Reason};
 use serde_json::json;
@@ -102,7 +103,11 @@ async fn pods_that_are_taken_away_are_told_and_the_next_one_counts() {
         let first = bed.pod(run).await;
         bed.begin(&first).await;
         bed.run(run, "Running", "Running").await;
-        let disruption = json!({"type": "DisruptionTarget", "status": "True", "reason": cause, "message": "as asked"});
+        // One without a time is stale at once, and taken back by Kubernetes.
+        let disruption = json!({
+            "type": "DisruptionTarget", "status": "True", "reason": cause, "message": "as asked",
+            "lastTransitionTime": Timestamp::now(),
+        });
         bed.set_status("Pod", name(&first), json!({"conditions": [disruption]})).await;
         let shown = bed.run(run, "Running", told).await;
         assert!(message(&shown, "Succeeded").contains(words), "{shown}");

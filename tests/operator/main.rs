@@ -10,6 +10,8 @@ mod guardian;
 #[allow(dead_code)] // Only Helm itself.
 #[path = "../chart/helm.rs"]
 mod helm;
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 mod asked;
 mod away;
@@ -18,6 +20,8 @@ mod ends;
 mod kubelet;
 mod limits;
 mod replica;
+mod replicas;
+mod scraped;
 mod stuck;
 mod wholesome;
 mod wrong;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
 use memorybank::resources::{IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, SecurityAudit};
 use serde_json::json;
 
@@ -89,7 +90,7 @@ async fn make_work(client: Client, namespace: String) {
     let pause = COMING / u32::try_from(BANKS).unwrap();
     make_claim(&client, namespace).await;
     let policy = json!({
-        "metadata": {"name": "gold", "annotations": {"memorybank.dev/run-now": "first/daily"}},
+        "metadata": {"name": "gold"},
         "spec": {
             "bankSelector": {"matchLabels": {"tier": "gold"}},
             "schedules": [{"name": "daily", "cron": "0 6 1 1 *", "tasks": [{"task": "IntegrityCheck", "level": "Quick"}]}],
@@ -121,6 +122,9 @@ async fn make_work(client: Client, namespace: String) {
         make::<MaintenanceRun>(&client, namespace, run).await;
         tokio::time::sleep(pause).await;
     }
+    let request = json!({"metadata": {"annotations": {"memorybank.dev/run-now": "first/daily"}}});
+    let policies: Api<MaintenancePolicy> = Api::namespaced(client, namespace);
+    policies.patch("gold", &PatchParams::default(), &Patch::Merge(&request)).await.unwrap();
 }
 
 /// The end where nothing is disturbed: all that can end has ended, and it is the same for a while.

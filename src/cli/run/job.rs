@@ -59,7 +59,7 @@ pub async fn run(args: JobArgs, run: Run<'_>, stop: &CancellationToken, global: 
     let uid = args.uid.clone().unwrap_or_default();
     let log = args.termination_log.clone();
     let path = run.report;
-    let ended = execute(args, run, stop).await;
+    let ended = Box::pin(execute(args, run, stop)).await;
     let summary = match &ended {
         Ok(End::Delivered(report)) => Summary::of(report, true),
         Ok(End::Undelivered(report, why)) => Summary::undelivered(report, why),

@@ -9,7 +9,7 @@ fn now() -> Timestamp {
 }
 
 /// A Job that was made so many seconds ago, with these conditions.
-fn job(age: i64, conditions: Value) -> Job {
+fn job(age: i64, conditions: &Value) -> Job {
     let made = now().checked_sub(SignedDuration::from_secs(age)).unwrap();
     let job = json!({
         "metadata": {"name": "gold-daily-1", "creationTimestamp": made},
@@ -19,15 +19,15 @@ fn job(age: i64, conditions: Value) -> Job {
 }
 
 fn active() -> Job {
-    job(60, json!([]))
+    job(60, &json!([]))
 }
 
 fn failed(reason: &str) -> Job {
-    job(60, json!([{"type": "Failed", "status": "True", "reason": reason}]))
+    job(60, &json!([{"type": "Failed", "status": "True", "reason": reason}]))
 }
 
 /// A pod whose runner is in `state`, with these conditions.
-fn pod(state: Value, conditions: Value) -> Pod {
+fn pod(state: &Value, conditions: &Value) -> Pod {
     let pod = json!({
         "metadata": {"name": "gold-daily-1-x", "creationTimestamp": "2026-11-22T06:09:00Z"},
         "status": {
@@ -44,15 +44,15 @@ fn scheduled() -> Value {
 }
 
 fn waiting(reason: &str, message: &str) -> Pod {
-    pod(json!({"waiting": {"reason": reason, "message": message}}), scheduled())
+    pod(&json!({"waiting": {"reason": reason, "message": message}}), &scheduled())
 }
 
 fn terminated(code: i32, reason: &str) -> Pod {
-    pod(json!({"terminated": {"exitCode": code, "reason": reason}}), scheduled())
+    pod(&json!({"terminated": {"exitCode": code, "reason": reason}}), &scheduled())
 }
 
-fn running(conditions: Value) -> Pod {
-    pod(json!({"running": {"startedAt": "2026-11-22T06:09:10Z"}}), conditions)
+fn running(conditions: &Value) -> Pod {
+    pod(&json!({"running": {"startedAt": "2026-11-22T06:09:10Z"}}), conditions)
 }
 
 fn at(job: &Job, pod: &Pod) -> Standing {
@@ -76,7 +76,7 @@ fn what_will_never_start_is_ended_at_once_and_what_may_still_start_is_told() {
         (waiting("InvalidImageName", "bad"), ("failed", Some(Reason::ImagePullFailed))),
         (waiting("CreateContainerConfigError", "runAsNonRoot"), ("failed", Some(Reason::PodForbidden))),
         (waiting("ContainerCreating", ""), ("active", None)),
-        (running(json!([{"type": "Ready", "status": "True"}])), ("active", None)),
+        (running(&json!([{"type": "Ready", "status": "True"}])), ("active", None)),
     ];
     for (pod, expected) in cases {
         assert_eq!(told(at(&active(), &pod)), expected, "{:?}", pod.status);
@@ -87,8 +87,8 @@ fn what_will_never_start_is_ended_at_once_and_what_may_still_start_is_told() {
 fn a_pod_that_no_node_takes_says_why() {
     let of = |message: &str| {
         pod(
-            json!({}),
-            json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]),
+            &json!({}),
+            &json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]),
         )
     };
     let missing = of("0/1 nodes are available: persistentvolumeclaim \"data\" not found.");
@@ -119,7 +119,7 @@ fn an_end_without_a_report_has_its_own_reason() {
     assert_eq!(told(at(&active(), &terminated(0, "Completed"))), ("ended", None));
     // The Job decides whether another pod is made.
     assert_eq!(told(at(&active(), &terminated(4, "Error"))), ("active", Some(Reason::TaskFailed)));
-    let complete = job(60, json!([{"type": "SuccessCriteriaMet", "status": "True"}]));
+    let complete = job(60, &json!([{"type": "SuccessCriteriaMet", "status": "True"}]));
     assert_eq!(told(standing(&complete, &[], &[], now())), ("ended", None));
     assert_eq!(told(standing(&failed("BackoffLimitExceeded"), &[], &[], now())), ("failed", Some(Reason::TaskFailed)));
 }
@@ -127,7 +127,7 @@ fn an_end_without_a_report_has_its_own_reason() {
 #[test]
 fn a_pod_that_was_taken_away_is_told_apart_from_one_that_failed() {
     let disrupted = |reason: &str| {
-        running(json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"}]))
+        running(&json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"}]))
     };
     for (reason, expected) in [
         ("EvictionByEvictionAPI", Reason::Evicted),
@@ -143,18 +143,18 @@ fn a_pod_that_was_taken_away_is_told_apart_from_one_that_failed() {
             "{reason}"
         );
     }
-    let silent = running(json!([{"type": "Ready", "status": "False"}]));
+    let silent = running(&json!([{"type": "Ready", "status": "False"}]));
     assert_eq!(told(at(&active(), &silent)), ("active", Some(Reason::NodeLost)), "its node does not answer");
 }
 
 #[test]
 fn warnings_are_asked_for_only_where_nothing_else_tells() {
-    let young = job(2, json!([]));
+    let young = job(2, &json!([]));
     assert_eq!(ask(&young, &[], now()), None);
     assert_eq!(ask(&active(), &[], now()), Some(Ask::OfJob));
     let creating = waiting("ContainerCreating", "");
     assert_eq!(ask(&active(), &[&creating], now()), Some(Ask::OfPod("gold-daily-1-x")));
-    assert_eq!(ask(&active(), &[&running(json!([]))], now()), None);
+    assert_eq!(ask(&active(), &[&running(&json!([]))], now()), None);
     assert_eq!(ask(&failed("DeadlineExceeded"), &[], now()), None);
     let forbidden = ["pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"".to_owned()];
     assert_eq!(told(standing(&active(), &[], &forbidden, now())), ("failed", Some(Reason::PodForbidden)));
@@ -168,6 +168,6 @@ fn the_newest_pod_counts() {
     let mut old = terminated(1, "Error");
     old.metadata.name = Some("old".to_owned());
     old.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-22T06:00:00Z")).unwrap();
-    let fresh = running(json!([]));
+    let fresh = running(&json!([]));
     assert_eq!(told(standing(&active(), &[&fresh, &old], &[], now())), ("active", None));
 }
