@@ -1,7 +1,7 @@
 //! A bank in a folder of the node: forbidden by default, allowed by a value, where the namespace admits it too.
 
 use crate::banks::{self, NAMESPACE, ends};
-use crate::cluster::{Cluster, repository};
+use crate::cluster::Cluster;
 use crate::guardian::condition;
 use crate::install;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::banks;
-use crate::cluster::{Cluster, REPOSITORY, TAG, repository};
+use crate::cluster::{Cluster, REPOSITORY, TAG};
 
 pub const NAMESPACE: &str = "guardian";
 pub const RELEASE: &str = "memorybank-operator";

@@ -76,6 +76,9 @@ fn printed(cluster: &Cluster) {
     for words in ["INTACT", "HEALTH", "ONTIME", "PHASE", "PASSED", "openmemory", "standard", "everything", "leaks"] {
         assert!(table.contains(words), "{words} is not in\n{table}");
     }
+    // By its whole name too, which no category may take.
+    let named = cluster.kubectl(&["-n", NAMESPACE, "get", "memorybank", "openmemory", "--output", "name"]);
+    assert_eq!(named.trim(), "memorybank.memorybank.dev/openmemory");
     let described = cluster.kubectl(&["-n", NAMESPACE, "describe", "mbank", "openmemory"]);
     for words in ["Open Corruption", "LeakFound", "DataInconsistency", "Events:", "RunCreated"] {
         let found = described.contains(words) || words == "Open Corruption" && described.contains("Corruption:");
