@@ -120,7 +120,7 @@ spec:
         cluster.apply(
             NAMESPACE,
             &format!("{{apiVersion: v1, kind: Secret, metadata: {{name: api}}, stringData: {{token: {token}}}}}"),
-        )
+        );
     };
     let probe = |name: &str| banks::run(cluster, NAMESPACE, "probed", name, "{task: Probe}");
     probe("probed-without");
