@@ -4,6 +4,7 @@
 //! One queue of banks and one of policies; the objects are mirrored, and every reconcile decides anew by what is
 //! there. Only the leader writes; the others keep their mirrors warm, serve probes and metrics, and take reports.
 
+mod asked;
 mod bank;
 mod certificates;
 mod client;
@@ -15,8 +16,10 @@ mod job;
 mod key;
 mod labels;
 mod lease;
+mod made;
 mod mirror;
 mod needs;
+mod numbers;
 mod places;
 mod policy;
 mod queue;
@@ -24,6 +27,7 @@ mod routes;
 mod run;
 mod sampling;
 mod secrets;
+mod seen;
 mod settings;
 mod standing;
 mod start;

@@ -35,12 +35,18 @@ pub fn sample(
             shared.stored(&Key::new(namespace, name));
         }
     });
-    let shared = Arc::clone(cx);
+    let (shared, stop) = (Arc::clone(cx), stop.clone());
     tasks.spawn(async move {
         loop {
             banks.send_replace(Arc::new(to_sample(&shared)));
-            shared.sampled.notified().await;
-            tokio::time::sleep(GATHER).await;
+            let changed = async {
+                shared.sampled.notified().await;
+                tokio::time::sleep(GATHER).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = changed => {}
+            }
         }
     });
     Ok(())

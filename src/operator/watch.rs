@@ -79,7 +79,7 @@ where
     fn fails(&self, error: &watcher::Error, readiness: &Readiness) {
         let why = explain(error, self.part);
         tracing::warn!(kind = self.part, "{why}");
-        let lasting = refused(error).is_some_and(|status| status.is_not_found() || status.is_forbidden());
+        let lasting = refused(error).is_some_and(|status| unknown(status) || status.is_forbidden());
         if self.synced.is_some() || lasting {
             readiness.pending(self.part, why);
         } else {
@@ -135,10 +135,15 @@ fn refused(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
+/// Whether there is no such kind: then the answer is no Status, and has no reason.
+fn unknown(status: &Status) -> bool {
+    status.code == 404
+}
+
 /// What a watch waits for, and what to do.
 fn explain(error: &watcher::Error, plural: &str) -> String {
     match refused(error) {
-        Some(status) if status.is_not_found() => {
+        Some(status) if unknown(status) => {
             format!("{plural} are not known to the API server: install the CustomResourceDefinitions (crds/)")
         }
         Some(status) if status.is_forbidden() => format!("{plural} may not be watched: {}", status.message),

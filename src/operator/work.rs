@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,7 @@ use super::key::Key;
 use super::labels::SELECTOR;
 use super::lease::{Election, Leadership};
 use super::mirror::{Change, Mirror};
+use super::numbers::numbers;
 use super::places::Places;
 use super::queue::Queue;
 use super::sampling::sample;
@@ -30,16 +31,12 @@ use super::told::{Teller, Telling};
 use super::watch::Watch;
 use super::world::World;
 use super::{bank, policy};
-use crate::board::{BankName, Board};
+use crate::board::Board;
 use crate::delivery::Authority;
-use crate::domain::Phase;
-use crate::store::{BankMetrics, Limits, Store};
+use crate::store::Store;
 
 /// How long one reconcile may take.
 const RECONCILE: Duration = Duration::from_mins(2);
-/// How often the numbers of the process are taken, those of the store, and old records are removed.
-const TICKS: (Duration, Duration, Duration) =
-    (Duration::from_secs(2), Duration::from_secs(30), Duration::from_hours(6));
 /// How long workers get to end what they are at.
 const GRACE: Duration = Duration::from_secs(10);
 /// Where the ingest endpoint tells whose report was stored: namespace and run.
@@ -58,7 +55,7 @@ pub struct Operator {
 
 /// Who looks at what.
 #[derive(Clone, Copy)]
-enum Controller {
+pub enum Controller {
     /// Banks, with their runs, checks and audits.
     Bank,
     /// Policies.
@@ -66,10 +63,11 @@ enum Controller {
 }
 
 impl Controller {
-    const ALL: [Self; 2] = [Self::Bank, Self::Policy];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Bank, Self::Policy];
 
     /// As metrics name it.
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Bank => "memorybank",
             Self::Policy => "maintenancepolicy",
@@ -84,7 +82,8 @@ impl Controller {
         }
     }
 
-    const fn queue(self, cx: &Context) -> &Queue<Key> {
+    /// What waits for it.
+    pub const fn queue(self, cx: &Context) -> &Queue<Key> {
         match self {
             Self::Bank => &cx.banks,
             Self::Policy => &cx.policies,
@@ -357,82 +356,4 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
 fn until(now: Timestamp, next: Timestamp) -> Duration {
     let wait = next.duration_since(now) + SignedDuration::from_millis(5);
     Duration::try_from(wait).unwrap_or_default()
-}
-
-/// Keeps the numbers on the board, for ever.
-async fn numbers(cx: Arc<Context>, leadership: Arc<Leadership>) {
-    let mut tick = tokio::time::interval(TICKS.0);
-    let mut store = tokio::time::interval(TICKS.1);
-    let mut retention = tokio::time::interval(TICKS.2);
-    for interval in [&mut tick, &mut store, &mut retention] {
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    }
-    loop {
-        tokio::select! {
-            _ = tick.tick() => of_process(&cx, leadership.leads()),
-            _ = store.tick() => of_store(&cx).await,
-            _ = retention.tick() => retain(&cx, leadership.leads()).await,
-        }
-    }
-}
-
-fn of_process(cx: &Context, leads: bool) {
-    cx.board.operator.set_leader(leads);
-    for controller in Controller::ALL {
-        let depth = if leads { controller.queue(cx).depth() } else { 0 };
-        cx.board.operator.set_depth(controller.name(), depth);
-    }
-    let (mut active, mut held) = (0, BTreeMap::<String, u64>::new());
-    for run in cx.world.runs.all() {
-        let Some(status) = &run.status else { continue };
-        match status.phase.as_deref() {
-            Some(phase) if phase == Phase::Running.name() => active += 1,
-            Some(phase) if phase == Phase::Held.name() => {
-                let why = status.conditions.iter().find(|condition| condition.type_ == "Succeeded");
-                *held.entry(why.map(|why| why.reason.clone()).unwrap_or_default()).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
-    cx.board.runs.set_active(active);
-    cx.board.runs.set_held(held);
-}
-
-async fn of_store(cx: &Context) {
-    let read = async { tokio::try_join!(cx.store.size_bytes(), cx.store.oldest_event(), cx.store.bank_metrics()) };
-    match read.await {
-        Ok((bytes, oldest, metrics)) => {
-            cx.board.store.set(bytes, oldest);
-            cx.board.readiness.ready("store", "");
-            let before = std::mem::replace(&mut *cx.metrics.lock().unwrap_or_else(PoisonError::into_inner), metrics);
-            let changed = |bank: &Key| {
-                let name = (bank.namespace.clone(), bank.name.clone());
-                before.get(&name) != cx.metrics.lock().unwrap_or_else(PoisonError::into_inner).get(&name)
-            };
-            let banks = cx.world.banks.all();
-            banks.iter().filter(|bank| changed(&bank.id.key)).for_each(|bank| cx.bank_shown(&bank.id.key));
-        }
-        Err(error) => {
-            cx.board.store.count_error(error.reason());
-            cx.board.readiness.pending("store", error.to_string());
-            tracing::warn!(%error, "metrics of the store are those of before");
-        }
-    }
-}
-
-async fn retain(cx: &Context, leads: bool) {
-    if !leads {
-        return;
-    }
-    match cx.store.apply_retention(Timestamp::now(), &Limits::default()).await {
-        Ok(removed) => tracing::debug!(?removed, "retention"),
-        Err(error) => tracing::warn!(%error, "retention is tried again later"),
-    }
-}
-
-impl Context {
-    /// What the store counted of a bank at the last look.
-    pub fn metrics_of(&self, bank: &BankName) -> BankMetrics {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).get(bank).cloned().unwrap_or_default()
-    }
 }

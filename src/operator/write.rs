@@ -17,6 +17,8 @@ use super::mirror::Mirror;
 const STATUS_MANAGER: &str = "memorybank.dev/status";
 /// Who owns the objects that are made.
 const CHILD_MANAGER: &str = "memorybank.dev/operator";
+/// What the API server says of an object that does not fit its schema.
+const UNTYPED: &str = "failed to create typed live object";
 /// The group and version of every kind of ours.
 const API_VERSION: &str = "memorybank.dev/v1alpha1";
 
@@ -42,7 +44,16 @@ where
         "status": status,
     });
     let params = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(&id.key.name, &params, &Patch::Apply(&patch)).await {
+    let applied = api.patch_status(&id.key.name, &params, &Patch::Apply(&patch)).await;
+    let written = match applied {
+        // The API server applies nothing to an object that does not fit its schema any more; it merges.
+        Err(kube::Error::Api(status)) if status.code == 500 && status.message.contains(UNTYPED) => {
+            let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
+            api.patch_status(&id.key.name, &params, &Patch::Merge(&patch)).await
+        }
+        applied => applied,
+    };
+    match written {
         Ok(written) => {
             mirror.put_written(T::read(written), |known, _| known.key() == id.key);
             Ok(())

@@ -13,10 +13,11 @@ const OPEN_CORRUPTION: &str = "SELECT * FROM corruption_events \
     WHERE namespace = $1 AND bank = $2 AND resolved_timestamp IS NULL \
     ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
     detected_timestamp DESC, event_key LIMIT $3";
+/// Of equals by what and where it is, before the fingerprint, whose key is another in each installation.
 const OPEN_FINDINGS: &str = "SELECT * FROM security_events \
     WHERE namespace = $1 AND bank = $2 AND fixed_timestamp IS NULL AND state <> 'waived' \
     ORDER BY CASE severity WHEN 'CRITICAL' THEN 0 WHEN 'HIGH' THEN 1 WHEN 'MEDIUM' THEN 2 ELSE 3 END, \
-    CASE state WHEN 'new' THEN 0 ELSE 1 END, timestamp DESC, fingerprint LIMIT $3";
+    CASE state WHEN 'new' THEN 0 ELSE 1 END, timestamp DESC, check_id, source_component, metadata, fingerprint LIMIT $3";
 
 impl Store {
     /// The open damage of a bank, worst first, at most `limit`.

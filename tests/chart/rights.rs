@@ -23,10 +23,10 @@ const WATCHED: [&str; 16] = [
     "memorybank.dev/integritychecks/finalizers update",
     "memorybank.dev/securityaudits/finalizers update",
     "batch/jobs get list watch create delete",
-    "events.k8s.io/events get list create patch",
+    "events.k8s.io/events list create patch",
 ];
 const WATCHED_CORE: [&str; 2] = ["/pods get list watch", "/persistentvolumeclaims get list watch"];
-const CLUSTER_WIDE: [&str; 2] = ["/nodes get", "/namespaces get list watch"];
+const CLUSTER_WIDE: [&str; 1] = ["/namespaces get list watch"];
 const TOKENS: &str = "authentication.k8s.io/tokenreviews create";
 const OWN: [&str; 3] = [
     "coordination.k8s.io/leases create",

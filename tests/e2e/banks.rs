@@ -83,7 +83,9 @@ pub fn sample(cluster: &Cluster, folder: &Path) {
 pub fn own(path: &Path) {
     std::os::unix::fs::lchown(path, Some(UID), Some(UID)).unwrap();
     if path.is_dir() && !path.is_symlink() {
-        fs::read_dir(path).unwrap().for_each(|entry| own(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).unwrap() {
+            own(&entry.unwrap().path());
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::guardian::{field, skipped, text};
 /// The image of the binary under test, as the node knows it.
 pub const REPOSITORY: &str = "localhost/memorybank";
 pub const TAG: &str = "e2e";
+/// What a node is made of, among others.
+const BINARIES: [&str; 6] = ["kubelet", "containerd", "runc", "kube-apiserver", "helm", "kubectl"];
 /// How long a command may take.
 const COMMAND: &str = "60s";
 /// How often a condition is looked at.
@@ -32,14 +34,8 @@ impl Cluster {
     /// None where it cannot run: then the reason is told.
     pub fn start() -> Option<Self> {
         let home = cluster_home();
-        if !nix::unistd::geteuid().is_root() {
-            skipped("no node: it needs root");
-            return None;
-        }
-        if let Some(missing) =
-            ["kubelet", "containerd", "helm", "kubectl"].into_iter().find(|b| !home.join("bin").join(b).is_file())
-        {
-            skipped(&format!("no node: {missing} is not in {}; `make cluster` builds it", home.join("bin").display()));
+        if let Err(why) = able(&home) {
+            skipped(&format!("no node: {why}"));
             return None;
         }
         // There is one per machine.
@@ -206,6 +202,23 @@ impl Drop for Cluster {
         if !down.is_ok_and(|status| status.success()) {
             eprintln!("the cluster was not ended: tests/cluster/down");
         }
+    }
+}
+
+/// Whether a node can run here, or why not.
+fn able(home: &Path) -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("it needs root".to_owned());
+    }
+    let binaries = home.join("bin");
+    if let Some(name) = BINARIES.into_iter().find(|name| !binaries.join(name).is_file()) {
+        return Err(format!("{name} is not in {}; `make cluster` builds it", binaries.display()));
+    }
+    let own = Command::new("unshare").args(["-m", "-p", "-n", "-u", "-i", "-f", "true"]).output();
+    match own {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("this root may not make namespaces: {}", text(&output.stderr).trim())),
+        Err(error) => Err(format!("unshare: {error}")),
     }
 }
 

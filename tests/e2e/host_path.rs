@@ -1,7 +1,7 @@
 //! A bank in a folder of the node: forbidden by default, allowed by a value, where the namespace admits it too.
 
 use crate::banks::{self, NAMESPACE, ends};
-use crate::cluster::{Cluster, repository};
+use crate::cluster::Cluster;
 use crate::guardian::condition;
 use crate::install;
 
@@ -36,7 +36,7 @@ spec:
     assert!(cluster.get("folders", "job", "folder-run").is_none());
 
     let allowed = format!("allowHostPaths={{{}}}", folder.parent().unwrap().display());
-    install::helm(cluster, "upgrade", repository(install::CHART).to_str().unwrap(), &["--set", &allowed]);
+    install::helm(cluster, "upgrade", install::CHART, &["--set", &allowed]);
     cluster.rolled_out(install::NAMESPACE, install::RELEASE);
     ends(cluster, "folders", "folder-run", "Succeeded", "Completed", "");
     // The restricted standard has the last word.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::banks;
-use crate::cluster::{Cluster, REPOSITORY, TAG, repository};
+use crate::cluster::{Cluster, REPOSITORY, TAG};
 
 pub const NAMESPACE: &str = "guardian";
 pub const RELEASE: &str = "memorybank-operator";
@@ -26,7 +26,7 @@ pub fn installed(cluster: &Cluster) {
     banks::namespace(cluster, NAMESPACE, "restricted");
     banks::namespace(cluster, banks::NAMESPACE, "restricted");
     banks::volume(cluster, NAMESPACE, &format!("{RELEASE}-data"), 5);
-    let notes = helm(cluster, "install", repository(CHART).to_str().unwrap(), &[]);
+    let notes = helm(cluster, "install", CHART, &[]);
     // The two commands that the notes tell; the second is the next step's.
     let commands: Vec<_> = notes.lines().filter_map(|line| line.trim().strip_prefix("kubectl ")).collect();
     assert_eq!(commands.len(), 2, "{notes}");

@@ -29,11 +29,14 @@ use std::time::Instant;
 
 use cluster::Cluster;
 
+/// What is done, and by what name it is told.
+type Step = (&'static str, fn(&Cluster));
+
 #[test]
 fn the_operator_on_a_real_node() {
     let Some(cluster) = Cluster::start() else { return };
     let begun = Instant::now();
-    let steps: [(&str, fn(&Cluster)); 15] = [
+    let steps: [Step; 15] = [
         ("helm install", install::installed),
         ("quickstart", quickstart::applied),
         ("golden", golden::same_as_local),

@@ -17,10 +17,9 @@ pub fn installed(cluster: &Cluster) {
     assert!(copied.unwrap().success());
     let guide = text_of("docs/install.md");
     let overlay = guide.lines().skip_while(|line| !line.contains("resources: [../memorybank/config]"));
-    let overlay: String = overlay
-        .take_while(|line| !line.is_empty())
-        .map(|line| format!("{}\n", line.trim_start_matches("    ")))
-        .collect();
+    let overlay: Vec<_> =
+        overlay.take_while(|line| !line.is_empty()).map(|line| line.strip_prefix("    ").unwrap()).collect();
+    let overlay = overlay.join("\n");
     let overlay = overlay
         .replace("../memorybank/config", "../config")
         .replace("REGISTRY/memorybank:0.1.0", &format!("{REPOSITORY}:{TAG}"));

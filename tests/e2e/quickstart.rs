@@ -3,11 +3,17 @@
 use serde_json::Value;
 
 use crate::banks::{self, NAMESPACE};
-use crate::cluster::{Cluster, text_of};
+use crate::cluster::Cluster;
 use crate::guardian::condition;
 use crate::install::metrics;
 
 const EXAMPLE: &str = "examples/kubernetes/quickstart.yaml";
+const SHORT: &str = "
+apiVersion: memorybank.dev/v1alpha1
+kind: MaintenanceRun
+metadata: {name: short-lived}
+spec: {bankName: openmemory, tasks: [{task: IntegrityCheck, level: Quick}], ttlSecondsAfterFinished: 1}
+";
 
 pub fn applied(cluster: &Cluster) {
     banks::sample(cluster, &banks::claim(cluster, NAMESPACE, "openmemory-db"));
@@ -70,6 +76,9 @@ fn printed(cluster: &Cluster) {
     for words in ["INTACT", "HEALTH", "ONTIME", "PHASE", "PASSED", "openmemory", "standard", "everything", "leaks"] {
         assert!(table.contains(words), "{words} is not in\n{table}");
     }
+    // By its whole name too, which no category may take.
+    let named = cluster.kubectl(&["-n", NAMESPACE, "get", "memorybank", "openmemory", "--output", "name"]);
+    assert_eq!(named.trim(), "memorybank.memorybank.dev/openmemory");
     let described = cluster.kubectl(&["-n", NAMESPACE, "describe", "mbank", "openmemory"]);
     for words in ["Open Corruption", "LeakFound", "DataInconsistency", "Events:", "RunCreated"] {
         let found = described.contains(words) || words == "Open Corruption" && described.contains("Corruption:");
@@ -103,7 +112,15 @@ fn deleted(cluster: &Cluster) {
         let jobs = cluster.list(NAMESPACE, "jobs", "").len();
         (runs + 1 == before && jobs + 1 == before).then_some(())
     });
+    // The operator takes a run away after its time, and its Job goes with it.
+    cluster.apply(NAMESPACE, SHORT);
+    cluster.until("the end of a short-lived run", 60, || {
+        let gone = ["mrun", "job"].into_iter().all(|kind| cluster.get(NAMESPACE, kind, "short-lived").is_none());
+        gone.then_some(())
+    });
+    let fields = "involvedObject.name=short-lived,reason=Completed";
+    let told = cluster.kubectl(&["-n", NAMESPACE, "get", "events", "--field-selector", fields, "--output", "name"]);
+    assert!(!told.is_empty());
     let bank = cluster.get(NAMESPACE, "mbank", "openmemory").unwrap();
     assert_eq!(condition(&bank, "Intact").0, "False");
-    assert!(text_of(EXAMPLE).contains("kind: IntegrityCheck"));
 }

@@ -39,7 +39,7 @@ pub fn upgraded_and_uninstalled(cluster: &Cluster) {
     let before = [uid("mbank", "golden"), uid("maintenancepolicy", "golden"), uid("maintenancerun", "golden-by-hand")];
     assert!(before.iter().all(Option::is_some));
 
-    install::helm(cluster, "upgrade", repository(CHART).to_str().unwrap(), &["--reset-then-reuse-values"]);
+    install::helm(cluster, "upgrade", CHART, &["--reset-then-reuse-values"]);
     cluster.rolled_out(install::NAMESPACE, RELEASE);
     assert!(known(cluster));
     cluster.kubectl(&[

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -38,6 +39,8 @@ pub struct Bed<'p> {
     pub plane: &'p ControlPlane,
     pub client: Client,
     pub namespace: String,
+    /// Empty where the operator looks after every namespace.
+    watched: Vec<String>,
     rights: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -54,10 +57,25 @@ impl Bed<'static> {
 impl<'p> Bed<'p> {
     /// On a control plane of its own.
     pub async fn on(plane: &'p ControlPlane) -> Option<Self> {
-        let helm = Helm::find()?;
         let namespace = plane.namespace().await;
-        let watched = format!("watch.namespaces={{{namespace}}},crds.enabled=false");
-        let template = ["template", RELEASE, CHART, "--namespace", &namespace, "--set", &watched];
+        let watched = vec![namespace.clone()];
+        Self::install(plane, namespace, watched).await
+    }
+
+    /// On a control plane of its own, where the operator looks after every namespace.
+    pub async fn wide(plane: &'p ControlPlane) -> Option<Self> {
+        let namespace = plane.namespace().await;
+        Self::install(plane, namespace, Vec::new()).await
+    }
+
+    /// Makes what the chart makes.
+    async fn install(plane: &'p ControlPlane, namespace: String, watched: Vec<String>) -> Option<Self> {
+        let helm = Helm::find()?;
+        let mut values = "crds.enabled=false".to_owned();
+        if !watched.is_empty() {
+            values += &format!(",watch.namespaces={{{}}}", watched.join(","));
+        }
+        let template = ["template", RELEASE, CHART, "--namespace", &namespace, "--set", &values];
         let rendered = helm.command().args(template).output().unwrap();
         assert!(rendered.status.success(), "{}", text(&rendered.stderr));
         let objects = Objects::parse(&text(&rendered.stdout)).0;
@@ -68,7 +86,21 @@ impl<'p> Bed<'p> {
         assert!(applied.status.success(), "{}", text(&applied.stderr));
         let rights = plane.kubeconfig_for(&namespace, RELEASE).await;
         let folder = tempfile::tempdir().unwrap();
-        Some(Self { plane, client: plane.client().await, namespace, rights, folder })
+        Some(Self { plane, client: plane.client().await, namespace, watched, rights, folder })
+    }
+
+    /// What is done with objects of another namespace.
+    pub async fn elsewhere(&self) -> Self {
+        let (rights, folder) = (self.rights.clone(), tempfile::tempdir().unwrap());
+        let (namespace, client) = (self.plane.namespace().await, self.client.clone());
+        Self { plane: self.plane, client, namespace, watched: self.watched.clone(), rights, folder }
+    }
+
+    /// Gives the namespace a label.
+    pub async fn label(&self, label: &str, value: &str) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let patch = json!({"metadata": {"labels": {label: value}}});
+        namespaces.patch(&self.namespace, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     /// Starts an operator with a store of its own, which the next one finds again.
@@ -79,9 +111,8 @@ impl<'p> Bed<'p> {
 
     /// Starts a replica of this name with a store that is told.
     pub fn replica(&self, name: &str, arguments: &[&str]) -> Replica {
-        let watched = format!("--watch-namespace={}", self.namespace);
-        let more = arguments.iter().map(|argument| (*argument).to_owned());
-        let all: Vec<_> = std::iter::once(watched).chain(more).collect();
+        let watched = self.watched.iter().map(|namespace| format!("--watch-namespace={namespace}"));
+        let all: Vec<_> = watched.chain(arguments.iter().map(|argument| (*argument).to_owned())).collect();
         Replica::start(name, &self.rights, self.folder.path(), &self.namespace, &all)
     }
 
@@ -166,7 +197,7 @@ impl<'p> Bed<'p> {
             if let Some(object) = object.as_ref().filter(|object| wanted(object)) {
                 return object.clone();
             }
-            let shown = object.map(|object| object["status"].to_string()).unwrap_or("nothing".to_owned());
+            let shown = object.map_or_else(|| "nothing".to_owned(), |object| object["status"].to_string());
             assert!(begun.elapsed() < PATIENCE, "waited in vain for {kind} {name}: {what}: {shown}");
             tokio::time::sleep(POLL).await;
         }

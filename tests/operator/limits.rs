@@ -50,7 +50,7 @@ spec:
     let slot: Timestamp = held["spec"]["slotTime"].as_str().unwrap().parse().unwrap();
     assert_eq!(slot.as_second() % 60, 0);
     assert_eq!(bed.names("Job").await, [""; 0]);
-    assert_eq!(operator.number("memorybank_schedule_missed_runs_total"), 0.0);
+    assert_eq!(operator.number("memorybank_schedule_missed_runs_total"), 0);
     bed.change("MaintenancePolicy", "eager", json!({"spec": {"windows": null}})).await;
     wait_for("a run once there is no window", async || {
         let runs = bed.list("MaintenanceRun").await;
@@ -81,10 +81,10 @@ async fn the_oldest_slot_of_all_banks_gets_the_next_free_place() {
     bed.apply(&by_hand("a-third", "assistant")).await;
     bed.run("a-third", "Held", "JobLimit").await;
     wait_for("what is held on /metrics", async || {
-        (operator.number("memorybank_runs_held{reason=\"JobLimit\"}") == 2.0).then_some(())
+        (operator.number("memorybank_runs_held{reason=\"JobLimit\"}") == 2).then_some(())
     })
     .await;
-    assert_eq!(operator.number("memorybank_runs_active"), 1.0);
+    assert_eq!(operator.number("memorybank_runs_active"), 1);
 
     bed.play(&operator, "first").await;
     bed.run("second-z", "Running", "Running").await;

@@ -24,6 +24,7 @@ mod replicas;
 mod scraped;
 mod stuck;
 mod wholesome;
+mod wide;
 mod wrong;
 
 use std::path::{Path, PathBuf};

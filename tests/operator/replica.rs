@@ -67,7 +67,7 @@ impl Replica {
         wait_for("a leader that is ready", async || {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "{} ended: {}", self.name, self.log());
-            (self.ready().is_ok() && self.number("memorybank_operator_leader") > 0.0).then_some(())
+            (self.ready().is_ok() && self.number("memorybank_operator_leader") > 0).then_some(())
         })
         .await;
     }
@@ -78,11 +78,11 @@ impl Replica {
         body
     }
 
-    /// The sum of the series whose text begins so.
-    pub fn number(&self, series: &str) -> f64 {
+    /// The sum of the series whose text begins so; whole numbers.
+    pub fn number(&self, series: &str) -> u64 {
         let (_, text) = page(self.http, "/metrics").unwrap_or_default();
         let of = text.lines().filter(|line| line.starts_with(series));
-        of.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+        of.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
     }
 
     /// How many requests that make, change or delete something were answered; PUT is of the lease and of the

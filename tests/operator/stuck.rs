@@ -1,7 +1,5 @@
 //! What keeps a run from beginning is told, and ends it where it would never end by itself.
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::bed::{Bed, message};
@@ -86,9 +84,7 @@ pub fn run_now(token: &str) -> serde_json::Value {
 async fn a_pod_that_pod_security_refuses_ends_its_run() {
     let Some(bed) = Bed::new().await else { return };
     let operator = bed.start(&[]).await;
-    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
-    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-    namespaces.patch(&bed.namespace, &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    bed.label("pod-security.kubernetes.io/enforce", "restricted").await;
     bed.apply(BANK).await;
     // As it is, a pod of ours is admitted.
     bed.apply(&by_hand("plain", "assistant")).await;

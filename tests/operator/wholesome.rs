@@ -11,7 +11,7 @@ use crate::guardian::condition;
 use crate::kubelet::name;
 
 /// A bank, its claim, and a policy that is due once a year, with a request to run now.
-pub const BANK: &str = r#"
+pub const BANK: &str = r"
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: assistant-data}
@@ -27,7 +27,7 @@ spec:
     sqlite: {volume: data, path: openmemory.db}
   volumes:
   - {name: data, persistentVolumeClaim: {claimName: assistant-data}}
-"#;
+";
 
 pub const POLICY: &str = r#"
 apiVersion: memorybank.dev/v1alpha1
@@ -41,7 +41,7 @@ spec:
     tasks: [{task: IntegrityCheck, level: Quick}]
 "#;
 
-const ASKED: &str = r#"
+const ASKED: &str = r"
 apiVersion: memorybank.dev/v1alpha1
 kind: IntegrityCheck
 metadata: {name: thorough}
@@ -51,7 +51,10 @@ apiVersion: memorybank.dev/v1alpha1
 kind: SecurityAudit
 metadata: {name: leaks}
 spec: {bankName: assistant, scopes: [Leaks]}
-"#;
+";
+
+/// Requests that RBAC did not allow.
+pub const FORBIDDEN: &str = "memorybank_operator_api_requests_total{code=\"403\"";
 
 /// The run that the policy's request makes.
 pub fn requested(token: &str) -> String {
@@ -228,11 +231,12 @@ async fn a_bank_is_run_reported_on_and_judged_once() {
     // The same report again is taken, and changes nothing.
     let before = bed.get("MaintenanceRun", &of_policy).await.unwrap();
     assert_eq!(bed.send(&operator, &token, &report, &pods[0].0).await, 200);
-    assert_eq!(operator.number("memorybank_ingest_reports_total{result=\"duplicate\"}"), 1.0);
+    assert_eq!(operator.number("memorybank_ingest_reports_total{result=\"duplicate\"}"), 1);
     assert_eq!(bed.get("MaintenanceRun", &of_policy).await.unwrap(), before);
     assert_eq!(uid(&bed.get("MemoryBank", "assistant").await.unwrap()), uid(&bank));
 
     quiet(&bed, &operator).await;
+    assert_eq!(operator.number(FORBIDDEN), 0, "the chart's rights do not suffice");
 }
 
 /// With no slot due nothing is written, though the policy counts every thirty seconds and all is looked at.
@@ -269,5 +273,5 @@ async fn quiet(bed: &Bed<'_>, operator: &crate::replica::Replica) {
         (since.elapsed() >= SILENCE).then_some(())
     })
     .await;
-    assert_eq!(operator.number("memorybank_operator_leader"), 1.0);
+    assert_eq!(operator.number("memorybank_operator_leader"), 1);
 }

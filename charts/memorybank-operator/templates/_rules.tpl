@@ -36,5 +36,5 @@
 # What happened is told at the object; an event that repeats is counted up, so the earlier ones are looked for.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [get, list, create, patch]
+  verbs: [list, create, patch]
 {{- end }}
