@@ -286,7 +286,10 @@ fn resources(given: Option<&Resources>) -> core::ResourceRequirements {
         amounts.extend(given.into_iter().flatten().map(|(name, value)| (name.clone(), quantity(value))));
         amounts
     };
-    let requests = amounts(given.map(|given| &given.requests), &[("cpu", "100m"), ("memory", "128Mi")]);
+    // Where a user says the most alone, Kubernetes takes that for what is reserved too: ours might be more.
+    let limited = |name: &str| given.is_some_and(|given| given.limits.contains_key(name));
+    let ours: Vec<_> = [("cpu", "100m"), ("memory", "128Mi")].into_iter().filter(|(name, _)| !limited(name)).collect();
+    let requests = amounts(given.map(|given| &given.requests), &ours);
     let limits = amounts(given.map(|given| &given.limits), &[("memory", "1Gi")]);
     core::ResourceRequirements { requests: Some(requests), limits: Some(limits), claims: None }
 }

@@ -1,4 +1,4 @@
-//! The MaintenanceRuns that a plan asks for.
+//! The runs that a plan asks for.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 

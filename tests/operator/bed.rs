@@ -71,10 +71,10 @@ impl<'p> Bed<'p> {
     /// Makes what the chart makes.
     async fn install(plane: &'p ControlPlane, namespace: String, watched: Vec<String>) -> Option<Self> {
         let helm = Helm::find()?;
-        let mut values = "crds.enabled=false".to_owned();
-        if !watched.is_empty() {
-            values += &format!(",watch.namespaces={{{}}}", watched.join(","));
-        }
+        let values = match watched.as_slice() {
+            [] => "crds.enabled=false".to_owned(),
+            some => format!("crds.enabled=false,watch.namespaces={{{}}}", some.join(",")),
+        };
         let template = ["template", RELEASE, CHART, "--namespace", &namespace, "--set", &values];
         let rendered = helm.command().args(template).output().unwrap();
         assert!(rendered.status.success(), "{}", text(&rendered.stderr));
