@@ -20,6 +20,11 @@ pub struct Queue<K> {
 #[derive(Debug)]
 struct State<K> {
     ready: VecDeque<K>,
+    /// What must not wait for all of `ready`, which must not wait for all of this either.
+    first: VecDeque<K>,
+    /// Whether the last look was for one of `first`.
+    was_first: bool,
+    /// What is in one of the two.
     queued: HashSet<K>,
     active: HashSet<K>,
     /// Came while active.
@@ -36,6 +41,8 @@ impl<K> Default for Queue<K> {
     fn default() -> Self {
         let state = State {
             ready: VecDeque::new(),
+            first: VecDeque::new(),
+            was_first: false,
             queued: HashSet::new(),
             active: HashSet::new(),
             again: HashSet::new(),
@@ -59,7 +66,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.wake.notify_one();
     }
 
-    /// To be looked at now, before all that wait.
+    /// To be looked at soon, however many wait: every other look is for these.
     pub fn add_first(&self, key: K) {
         self.state().add_first(key);
         self.wake.notify_one();
@@ -81,10 +88,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             let next = {
                 let mut state = self.state();
                 state.ripen(Instant::now());
-                if let Some(key) = state.ready.pop_front() {
+                if let Some(key) = state.pop() {
                     state.queued.remove(&key);
                     state.active.insert(key.clone());
-                    if !state.ready.is_empty() {
+                    if !state.queued.is_empty() {
                         self.wake.notify_one();
                     }
                     return key;
@@ -132,7 +139,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     pub fn depth(&self) -> usize {
         let mut state = self.state();
         state.ripen(Instant::now());
-        state.ready.len()
+        state.queued.len()
     }
 }
 
@@ -153,11 +160,17 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         }
     }
 
+    fn pop(&mut self) -> Option<K> {
+        let first = if self.was_first && !self.ready.is_empty() { None } else { self.first.pop_front() };
+        self.was_first = first.is_some();
+        first.or_else(|| self.ready.pop_front())
+    }
+
     fn add_first(&mut self, key: K) {
         self.add(key.clone());
         if let Some(at) = self.ready.iter().rposition(|known| *known == key) {
             self.ready.remove(at);
-            self.ready.push_front(key);
+            self.first.push_back(key);
         } else if self.again.contains(&key) {
             self.urgent.insert(key);
         }
@@ -215,19 +228,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_urgent_is_next_also_where_it_waits_or_is_looked_at() {
+    async fn what_is_urgent_gets_every_other_look() {
         let queue = Queue::default();
-        for key in ["a", "b", "c"] {
+        for key in ["a", "b", "c", "d", "e"] {
             queue.add(key);
         }
-        queue.add_first("c");
-        assert_eq!(queue.next().await, "c");
-        queue.add_first("c");
-        assert_eq!(queue.depth(), 2, "it is in a worker's hands");
-        queue.done(&"c", None);
-        assert_eq!(queue.next().await, "c");
-        queue.done(&"c", None);
-        assert_eq!((queue.next().await, queue.next().await, queue.depth()), ("a", "b", 0));
+        queue.add_first("d");
+        queue.add_first("e");
+        let mut order = vec![queue.next().await];
+        queue.add_first("d");
+        assert_eq!((order[0], queue.depth()), ("d", 4), "it is in a worker's hands");
+        queue.done(&"d", None);
+        while queue.depth() > 0 {
+            order.push(queue.next().await);
+        }
+        assert_eq!(order, ["d", "a", "e", "b", "d", "c"]);
     }
 
     #[test]
