@@ -133,7 +133,12 @@ async fn planned(
     for name in startable {
         let Some(run) = find(seen, &name) else { continue };
         if cx.places.claim(&run.entry.id.key, key, run.view.slot.unwrap_or(run.view.created), run.view.created) {
-            looks.push(Box::pin(start(cx, valid, run, now)).await?);
+            let started = Box::pin(start(cx, valid, run, now)).await;
+            if started.is_err() && cx.world.jobs.get(&run.entry.id.key).is_none() {
+                // Others do not wait for a run that cannot be started now.
+                free(cx, &run.entry.id.key);
+            }
+            looks.push(started?);
         } else {
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::key::Key;
 use super::lease::Leadership;
+use super::run::free;
 use super::work::Controller;
 use crate::board::BankName;
 use crate::domain::Phase;
@@ -36,6 +37,7 @@ pub async fn numbers(cx: Arc<Context>, leadership: Arc<Leadership>) {
 
 fn of_process(cx: &Context, leads: bool) {
     cx.board.operator.set_leader(leads);
+    give_back_places(cx);
     for controller in Controller::ALL {
         let depth = if leads { controller.queue(cx).depth() } else { 0 };
         cx.board.operator.set_depth(controller.name(), depth);
@@ -54,6 +56,19 @@ fn of_process(cx: &Context, leads: bool) {
     }
     cx.board.runs.set_active(active);
     cx.board.runs.set_held(held);
+}
+
+/// No place is kept by a run that is gone, ended or broken, however it came to that.
+fn give_back_places(cx: &Context) {
+    for key in cx.places.known() {
+        let run = cx.world.runs.get(&key);
+        let goes_on = run.is_some_and(|run| {
+            run.valid.is_ok() && run.status.as_ref().is_none_or(|status| status.completion_time.is_none())
+        });
+        if !goes_on {
+            free(cx, &key);
+        }
+    }
 }
 
 async fn of_store(cx: &Context) {

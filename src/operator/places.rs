@@ -70,6 +70,12 @@ impl Places {
         banks.into_iter().collect()
     }
 
+    /// The runs that have a place or wait for one.
+    pub fn known(&self) -> Vec<Key> {
+        let state = self.state();
+        state.active.iter().chain(state.waiting.keys()).cloned().collect()
+    }
+
     /// How many there may be.
     pub const fn limit(&self) -> usize {
         self.limit

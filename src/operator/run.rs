@@ -122,6 +122,8 @@ pub async fn settle(
         return Ok(None);
     }
     cx.places.occupy(key);
+    // Before the store is asked: a pod that has ended had handed in its report before that.
+    let pods = cx.world.pods_of(bank, &key.name);
     if let Some((report, source)) = stored_report(cx, &run).await? {
         let (outcome, reason) = report.outcome();
         let message = match report.decisive() {
@@ -146,12 +148,14 @@ pub async fn settle(
         }
         return Ok(None);
     };
-    let pods = cx.world.pods_of(bank, &key.name);
     let pods: Vec<&Pod> = pods.iter().map(|pod| &pod.object).collect();
     let warnings = match ask(&job.object, &pods, now) {
         None => Vec::new(),
-        Some(Ask::OfJob) => warnings(cx, &key.namespace, "Job", &key.name).await?,
-        Some(Ask::OfPod(name)) => warnings(cx, &key.namespace, "Pod", name).await?,
+        Some(Ask::OfJob) => warnings(cx, &key.namespace, "Job", &key.name, &job.id.uid).await?,
+        Some(Ask::OfPod(name)) => {
+            let uid = newest(&pods).and_then(|pod| pod.metadata.uid.as_deref()).unwrap_or_default();
+            warnings(cx, &key.namespace, "Pod", name, uid).await?
+        }
     };
     let told = RunTold { job_name: Some(key.name.clone()), ..RunTold::default() };
     let standing = standing(&job.object, &pods, &warnings, now);
@@ -266,13 +270,20 @@ async fn stored_report(cx: &Context, run: &Run) -> Result<Option<(RunReport, Run
     Ok(serde_json::from_slice(&bytes).ok().map(|report| (report, source)))
 }
 
-/// What Kubernetes warned of about an object, newest first.
-async fn warnings(cx: &Context, namespace: &str, kind: &str, name: &str) -> Result<Vec<String>, ReconcileError> {
+/// What Kubernetes warned of about an object, newest first; not of an earlier one of its name.
+async fn warnings(
+    cx: &Context,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+    uid: &str,
+) -> Result<Vec<String>, ReconcileError> {
     let events: Api<Event> = Api::namespaced(cx.client.clone(), namespace);
     let fields = format!("regarding.kind={kind},regarding.name={name},type=Warning");
     let params = ListParams::default().fields(&fields).limit(MAX_WARNINGS);
     let listed = events.list(&params).await.map_err(ReconcileError::api(format!("Events of {kind} {name}")))?;
     let mut found = listed.items;
+    found.retain(|event| event.regarding.as_ref().is_some_and(|regarding| regarding.uid.as_deref() == Some(uid)));
     found.sort_by_key(|event| {
         let series = event.series.as_ref().map(|series| series.last_observed_time.0);
         std::cmp::Reverse(series.or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0)))

@@ -102,6 +102,10 @@ fn without_pod(job: &Job, warnings: &[String], now: Timestamp) -> Standing {
         return Standing::Active(None);
     }
     match warnings.first() {
+        // The Job goes on trying: quotas free up.
+        Some(warning) if warning.contains("exceeded quota") => {
+            Standing::Active(Some(Note::new(Reason::PodForbidden, cut(warning))))
+        }
         Some(warning) if warning.contains("forbidden") || warning.contains("violates PodSecurity") => {
             Standing::Failed(Note::new(Reason::PodForbidden, format!("its pod is refused: {}", cut(warning))))
         }

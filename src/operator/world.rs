@@ -32,8 +32,8 @@ impl World {
         let mut selecting = self.policies.matching(namespace, selects);
         if namespace != self.own {
             let far = self.policies.matching(&self.own, selects);
-            let hidden = |policy: &Policy| self.policies.get(&Key::new(namespace, &policy.id.key.name)).is_some();
-            selecting.extend(far.into_iter().filter(|policy| !hidden(policy)));
+            let near: Vec<String> = selecting.iter().map(|policy| policy.id.key.name.clone()).collect();
+            selecting.extend(far.into_iter().filter(|policy| !near.contains(&policy.id.key.name)));
         }
         selecting
     }

@@ -159,6 +159,8 @@ fn warnings_are_asked_for_only_where_nothing_else_tells() {
     let forbidden = ["pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"".to_owned()];
     assert_eq!(told(standing(&active(), &[], &forbidden, now())), ("failed", Some(Reason::PodForbidden)));
     assert_eq!(told(standing(&young, &[], &forbidden, now())), ("active", None));
+    let quota = ["pods \"x\" is forbidden: exceeded quota: compute, requested: pods=1".to_owned()];
+    assert_eq!(told(standing(&active(), &[], &quota, now())), ("active", Some(Reason::PodForbidden)), "it may free up");
     let mount = ["MountVolume.SetUp failed for volume \"b-data\"".to_owned()];
     assert_eq!(told(standing(&active(), &[&creating], &mount, now())), ("active", Some(Reason::VolumeNotFound)));
 }
