@@ -122,6 +122,7 @@ async fn planned(
     for name in cancel {
         if let Some(run) = find(seen, &name) {
             cancelled(cx, run, now).await?;
+            looks.push(Some(now));
         }
     }
     for (name, reason, message) in held {
@@ -139,6 +140,8 @@ async fn planned(
                 free(cx, &run.entry.id.key);
             }
             looks.push(started?);
+            // One that ended at once is not in the status yet that was just planned.
+            looks.push(run.view.phase.finished().then_some(now));
         } else {
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
