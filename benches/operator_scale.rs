@@ -8,8 +8,6 @@
 
 #[path = "../tests/common/control_plane.rs"]
 mod control_plane;
-#[path = "../tests/common/kwok.rs"]
-mod kwok;
 #[path = "../tests/common/operator_child.rs"]
 mod operator_child;
 
@@ -29,7 +27,6 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource};
-use kwok::Kwok;
 use memorybank::resources::{MaintenancePolicy, MaintenanceRun, MemoryBank};
 use operator_child::Operator;
 use serde::Serialize;
@@ -47,6 +44,8 @@ const PLACES: usize = 50;
 /// How long any part may take.
 const PATIENCE: Duration = Duration::from_mins(15);
 const POLL: Duration = Duration::from_millis(250);
+/// The shortest and the longest time that a pod runs.
+const RUNNING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
 /// Objects that are made at once.
 const AT_ONCE: usize = 16;
 
@@ -84,7 +83,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         let arguments = Arguments::read();
         let Some(plane) = ControlPlane::start() else { return ExitCode::FAILURE };
-        let Some(_kwok) = Kwok::start(&plane).await else { return ExitCode::FAILURE };
+        let Some(()) = plane.play_pods(1, RUNNING).await else { return ExitCode::FAILURE };
         if measure(&plane, &arguments).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }
@@ -180,16 +179,16 @@ fn watch(client: &Client, seen: &Arc<Mutex<Seen>>) {
     }
     firsts::<MaintenanceRun>(client, seen, |seen| &mut seen.runs);
     firsts::<Job>(client, seen, |seen| &mut seen.jobs);
-    let seen = Arc::clone(seen);
-    let client = client.clone();
+    let (pods, seen): (Api<Pod>, _) = (Api::all(client.clone()), Arc::clone(seen));
     tokio::spawn(async move {
-        kwok::place(client, |pod: &Pod| {
-            if pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded") {
-                let job = pod.metadata.owner_references.iter().flatten().map(|owner| owner.name.clone()).next();
-                note(&mut seen.lock().unwrap().ended, pod.metadata.namespace.clone(), job);
-            }
-        })
-        .await;
+        let ended = watcher::Config::default().fields("status.phase=Succeeded");
+        let changes = watcher(pods, ended).default_backoff().applied_objects();
+        let mut changes = std::pin::pin!(changes);
+        while let Some(change) = changes.next().await {
+            let Ok(pod) = change else { continue };
+            let job = pod.metadata.owner_references.iter().flatten().map(|owner| owner.name.clone()).next();
+            note(&mut seen.lock().unwrap().ended, pod.metadata.namespace.clone(), job);
+        }
     });
 }
 

@@ -188,6 +188,8 @@ fn read_url(file: &std::path::Path) -> Result<String, CliError> {
 fn failed(error: &OperatorError) -> CliError {
     match error {
         OperatorError::Client(_) => CliError::Config(error.to_string()),
-        OperatorError::Lease(_) | OperatorError::Authority(_) => CliError::Internal(error.to_string()),
+        OperatorError::Lease(_) | OperatorError::Authority(_) | OperatorError::Task(_) => {
+            CliError::Internal(error.to_string())
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! One bank: observe, validate, plan, apply, status. Its runs, checks and audits are looked at with it, for they
 //! share its queue.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use kube::core::PartialObjectMeta;
 
 use super::asked::show_asked;
 use super::context::Context;
@@ -20,7 +22,12 @@ use crate::domain::{Outcome, Phase, Reason};
 use crate::plan::{
     BankPlan, ConditionReason, HeldReason, Observed, Refusal, RunTold, plan_bank, refused, refused_conditions,
 };
-use crate::resources::{MaintenanceRun, MaintenanceRunStatus, MemoryBankStatus, ValidBank, VolumeSource};
+use crate::resources::{MaintenanceRun, MaintenanceRunStatus, MemoryBank, MemoryBankStatus, ValidBank, VolumeSource};
+
+/// How long a mirror may be behind what the API server has.
+const BEHIND: SignedDuration = SignedDuration::from_secs(1);
+/// How long a run waits for a place before that is told: most get one sooner, and each telling is a write.
+const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
 
 /// Looks at one bank. When to look again though nothing happens.
 pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
@@ -31,7 +38,12 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
     }
     refuse_broken_runs(cx, key, now).await?;
     let Some(bank) = seen.bank.clone() else {
-        orphaned(cx, &mut seen, now).await?;
+        if seen.runs.iter().any(|run| !run.view.phase.finished()) {
+            if there(cx, key).await? {
+                return Ok(now.checked_add(BEHIND).ok());
+            }
+            orphaned(cx, &mut seen, now).await?;
+        }
         show_asked(cx, key, &seen, Ok(None), now).await?;
         cx.store.forget_reach(&key.namespace, &key.name).await?;
         cx.forget(key);
@@ -55,6 +67,15 @@ pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option
         }
     }
     Ok(looks.into_iter().flatten().min())
+}
+
+/// Whether there is such a bank, though the mirror has none: each kind is watched by itself, so that a run may be known
+/// before its bank.
+async fn there(cx: &Context, key: &Key) -> Result<bool, ReconcileError> {
+    let banks: Api<PartialObjectMeta<MemoryBank>> = Api::namespaced(cx.client.clone(), &key.namespace);
+    let found = banks.get_metadata_opt(&key.name).await;
+    let found = found.map_err(ReconcileError::api(format!("the MemoryBank {key} is not read")))?;
+    Ok(found.is_some_and(|bank| bank.metadata.deletion_timestamp.is_none()))
 }
 
 /// A bank's spec, or why it cannot be used here.
@@ -133,7 +154,12 @@ async fn planned(
     }
     for name in startable {
         let Some(run) = find(seen, &name) else { continue };
-        if cx.places.claim(&run.entry.id.key, key, run.view.slot.unwrap_or(run.view.created), run.view.created) {
+        if let Some((_, next)) = run.refused().filter(|(_, next)| *next > now) {
+            free(cx, &run.entry.id.key);
+            looks.push(Some(next));
+            continue;
+        }
+        if cx.places.claim(&run.entry.id.key, key, run.due(), run.view.created) {
             let started = Box::pin(start(cx, valid, run, now)).await;
             if started.is_err() && cx.world.jobs.get(&run.entry.id.key).is_none() {
                 // Others do not wait for a run that cannot be started now.
@@ -142,6 +168,8 @@ async fn planned(
             looks.push(started?);
             // One that ended at once is not in the status yet that was just planned.
             looks.push(run.view.phase.finished().then_some(now));
+        } else if let Some(told) = run.view.created.checked_add(UNTOLD).ok().filter(|told| *told > now) {
+            looks.push(Some(told));
         } else {
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
@@ -186,7 +214,8 @@ async fn hold(
     run.view.phase = Phase::Held;
     reason.name().clone_into(&mut run.view.reason);
     message.clone_into(&mut run.view.message);
-    show(cx, run, RunTold::default(), now).await
+    let refused = run.refused();
+    show(cx, run, RunTold { refused, ..RunTold::default() }, now).await
 }
 
 /// Ends a run whose place another takes.
@@ -219,9 +248,11 @@ async fn refuse_broken_runs(cx: &Context, key: &Key, now: Timestamp) -> Result<(
     for run in cx.world.runs.of_bank(key) {
         let Err(wrong) = &run.valid else { continue };
         let old = run.status.clone().unwrap_or_default();
+        let conditions = refused_conditions(&["Succeeded"], &old.conditions, run.id.generation, wrong, now);
         let status = MaintenanceRunStatus {
             observed_generation: run.id.generation,
-            conditions: refused_conditions(&["Succeeded"], &old.conditions, run.id.generation, wrong, now),
+            completion_time: conditions.first().map(|condition| condition.last_transition_time.clone()),
+            conditions,
             phase: Some(Phase::Failed.name().to_owned()),
             ..old.clone()
         };

@@ -75,6 +75,9 @@ pub enum OperatorError {
     /// Another replica may lead.
     #[error(transparent)]
     Lease(#[from] LeaseLost),
+    /// One of the tasks that run as long as the process ended.
+    #[error("a part of the operator ended: {0}; it is started anew")]
+    Task(String),
     /// The certificate of the ingest endpoint cannot be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

@@ -38,6 +38,18 @@ impl Tracked {
         let view = view(&entry, bank)?;
         Some(Self { entry, view })
     }
+
+    /// How often its Job was refused, and when it is tried again.
+    pub fn refused(&self) -> Option<(u32, Timestamp)> {
+        let status = self.entry.status.as_ref()?;
+        Some((status.attempts?, status.next_attempt_time.as_ref()?.0))
+    }
+
+    /// Since when it waits for its turn: its slot, which of a run made by hand is a claim of whoever made it.
+    pub fn due(&self) -> Timestamp {
+        let slot = self.view.slot.filter(|_| self.view.owner != RunOwner::Hand);
+        slot.unwrap_or(self.view.created)
+    }
 }
 
 /// Who asked for a run: its controller. A spec that names a policy is a claim of whoever made it.
@@ -130,12 +142,13 @@ pub async fn settle(
             Some(task) => task.message.clone(),
             None => format!("{} tasks did their work", report.tasks.len()),
         };
-        cx.board.runs.observe(&report);
         cx.forget_facts(bank);
         let told = RunTold { job_name, tasks: task_rows(&report), report: Some(source), ..RunTold::default() };
         tracked.view.started = Some(report.started);
         let note = Note::new(reason, message);
         end(cx, tracked, outcome, &note, told, report.finished.min(now), now).await?;
+        // Counted once: a write that is refused brings the run back here.
+        cx.board.runs.observe(&report);
         return Ok(None);
     }
     let Some(job) = job else {

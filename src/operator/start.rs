@@ -25,8 +25,8 @@ use crate::plan::{EventReason, RunTold, run_spec};
 use crate::resources::{ValidBank, VolumeSource};
 use crate::store::{Begin, RunRecord};
 
-/// Pods of a namespace that are looked through for one that has a claim.
-const MAX_PODS: u32 = 1000;
+/// Pods of one page of a list.
+const PAGE: u32 = 500;
 /// What selects the pods that still have their claims.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -38,12 +38,6 @@ pub async fn start(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let Ok(valid) = tracked.entry.valid.clone() else { return Ok(None) };
-    let refused =
-        tracked.entry.status.as_ref().and_then(|status| Some((status.attempts?, status.next_attempt_time.as_ref()?.0)));
-    if let Some((_, next)) = refused.filter(|(_, next)| *next > now) {
-        free(cx, &tracked.entry.id.key);
-        return Ok(Some(next));
-    }
     let Some(authority) = cx.authority.borrow().clone() else {
         // Without it no report could be handed in. It comes within seconds, or readiness says why not.
         free(cx, &tracked.entry.id.key);
@@ -107,7 +101,7 @@ pub async fn start(
             Ok(None)
         }
         Made::Forbidden(why) => {
-            let attempts = refused.map_or(0, |(attempts, _)| attempts).saturating_add(1);
+            let attempts = tracked.refused().map_or(0, |(attempts, _)| attempts).saturating_add(1);
             let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
             let next = now.checked_add(wait).unwrap_or(now);
             tracked.view.phase = Phase::Pending;
@@ -175,9 +169,23 @@ async fn node(cx: &Context, bank: &ValidBank, spec: &RunSpec) -> Result<Result<O
         return Ok(Ok(None));
     }
     let pods: Api<Pod> = Api::namespaced(cx.client.clone(), &spec.namespace);
-    let params = ListParams::default().match_any().fields(NOT_ENDED).limit(MAX_PODS);
-    let pods = pods.list(&params).await.map_err(ReconcileError::api("pods that use the bank's claims"))?;
-    Ok(place(&pods.items, &bound, &exclusive, &spec.run))
+    // From what the API server has at hand: it may give more than a page of it.
+    let mut params = ListParams::default().match_any().fields(NOT_ENDED).limit(PAGE);
+    let mut users = Vec::new();
+    loop {
+        let page = pods.list(&params).await.map_err(ReconcileError::api("pods that use the bank's claims"))?;
+        users.extend(page.items.into_iter().filter(|pod| claims(pod).any(|claim| bound.contains(claim))));
+        let Some(token) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
+        params = ListParams::default().fields(NOT_ENDED).limit(PAGE).continue_token(&token);
+    }
+    Ok(place(&users, &bound, &exclusive, &spec.run))
+}
+
+/// The names of the claims that a pod mounts.
+fn claims(pod: &Pod) -> impl Iterator<Item = &String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let sources = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    sources.map(|source| &source.claim_name)
 }
 
 /// Whether a claim can be used on one node at a time.
@@ -199,12 +207,7 @@ fn place(
         let Some(spec) = pod.spec.as_ref().filter(|_| !own && !matches!(phase, "Succeeded" | "Failed")) else {
             continue;
         };
-        let volumes = spec.volumes.iter().flatten();
-        let claims: Vec<&String> = volumes
-            .filter_map(|volume| volume.persistent_volume_claim.as_ref())
-            .map(|source| &source.claim_name)
-            .filter(|claim| bound.contains(*claim))
-            .collect();
+        let claims: Vec<&String> = claims(pod).filter(|claim| bound.contains(*claim)).collect();
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         if let Some(claim) = claims.iter().find(|claim| exclusive.contains(**claim)) {
             let message = format!("the claim {claim} is ReadWriteOncePod, and the pod {name} has it: no other pod can");

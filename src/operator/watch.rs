@@ -31,8 +31,8 @@ pub struct Watch<T: Read> {
     pub namespace: Option<String>,
     /// What selects them by label; empty for all.
     pub labels: &'static str,
-    /// The part of `/readyz` that waits for the first list: the kind's plural.
-    pub part: &'static str,
+    /// The kind's plural.
+    pub plural: &'static str,
     /// Where they are kept.
     pub mirror: Arc<Mirror<T>>,
     /// Told once the first list is whole.
@@ -50,6 +50,7 @@ where
         if !self.labels.is_empty() {
             config = config.labels(self.labels);
         }
+        let part = part(self.plural, self.namespace.as_deref());
         let mut events = watch_objects(self.api.clone(), config).default_backoff().boxed();
         let mut listed = Vec::new();
         let mut failed = false;
@@ -58,7 +59,7 @@ where
                 // That a watch goes on again is told by no event of its own.
                 let Ok(event) = tokio::time::timeout(QUIET, events.try_next()).await else {
                     failed = false;
-                    self.goes_on(readiness);
+                    self.goes_on(&part, readiness);
                     continue;
                 };
                 event
@@ -67,29 +68,29 @@ where
             };
             failed = event.is_err();
             match event {
-                Ok(Some(event)) => self.take(event, &mut listed, readiness, &changed),
+                Ok(Some(event)) => self.take(event, &mut listed, (&part, readiness), &changed),
                 Ok(None) => return,
-                Err(error) => self.fails(&error, readiness),
+                Err(error) => self.fails(&error, &part, readiness),
             }
         }
     }
 
     /// What is kept only grows old while a watch is interrupted. Nothing may be done with it before it is whole, nor
     /// where it may no longer be asked for.
-    fn fails(&self, error: &watcher::Error, readiness: &Readiness) {
-        let why = explain(error, self.part);
-        tracing::warn!(kind = self.part, "{why}");
+    fn fails(&self, error: &watcher::Error, part: &str, readiness: &Readiness) {
+        let why = explain(error, self.plural);
+        tracing::warn!(part, "{why}");
         let lasting = refused(error).is_some_and(|status| unknown(status) || status.is_forbidden());
         if self.synced.is_some() || lasting {
-            readiness.pending(self.part, why);
+            readiness.pending(part, why);
         } else {
-            readiness.ready(self.part, why);
+            readiness.ready(part, why);
         }
     }
 
-    fn goes_on(&self, readiness: &Readiness) {
+    fn goes_on(&self, part: &str, readiness: &Readiness) {
         if self.synced.is_none() {
-            readiness.ready(self.part, "");
+            readiness.ready(part, "");
         }
     }
 
@@ -97,7 +98,7 @@ where
         &mut self,
         event: Event<DeserializeGuard<T::Object>>,
         listed: &mut Vec<T>,
-        readiness: &Readiness,
+        (part, readiness): (&str, &Readiness),
         changed: &impl Fn(Change<T>),
     ) {
         match event {
@@ -106,7 +107,7 @@ where
             Event::InitDone => {
                 let changes = self.mirror.replace(self.namespace.as_deref(), std::mem::take(listed));
                 changes.into_iter().for_each(changed);
-                readiness.ready(self.part, "");
+                readiness.ready(part, "");
                 if let Some(synced) = self.synced.take() {
                     // Nobody waits any more where the operator is ending.
                     let _ = synced.send(());
@@ -114,7 +115,7 @@ where
             }
             Event::Apply(object) => {
                 self.mirror.put(T::read(object)).into_iter().for_each(changed);
-                readiness.ready(self.part, "");
+                readiness.ready(part, "");
             }
             Event::Delete(object) => {
                 if let Some(before) = self.mirror.remove(&Key::of(&object)) {
@@ -123,6 +124,11 @@ where
             }
         }
     }
+}
+
+/// The part of `/readyz` that waits for the first list of a kind, in one namespace or in all.
+pub fn part(plural: &str, namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| plural.to_owned(), |namespace| format!("{namespace}/{plural}"))
 }
 
 /// What the API server said, if it said anything.

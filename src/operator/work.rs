@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Config, Resource};
@@ -28,7 +30,7 @@ use super::sampling::sample;
 use super::secrets::ClusterSecrets;
 use super::settings::Settings;
 use super::told::{Teller, Telling};
-use super::watch::Watch;
+use super::watch::{Watch, part};
 use super::world::World;
 use super::{bank, policy};
 use crate::board::Board;
@@ -201,9 +203,15 @@ impl Operator {
             async move { election.run(&resign).await }
         });
         let outcome = tokio::select! {
-            () = leading => Ok(()),
-            ended = &mut elected => ended.unwrap_or(Ok(())).map_err(OperatorError::from),
+            // Who stops ends tasks too.
+            biased;
             () = stop.cancelled() => Ok(()),
+            ended = &mut elected => ended.unwrap_or(Ok(())).map_err(OperatorError::from),
+            ended = tasks.join_next() => Err(OperatorError::Task(match ended {
+                Some(Err(error)) => error.to_string(),
+                _ => "it came to its end".to_owned(),
+            })),
+            () = leading => Ok(()),
         };
         workers.cancel();
         let ended = async { while working.join_next().await.is_some() {} };
@@ -262,7 +270,7 @@ fn watch_all(
             api: Api::all(client.clone()),
             namespace: None,
             labels: "",
-            part: "namespaces",
+            plural: "namespaces",
             mirror: Arc::clone(&world.namespaces),
             synced: Some(first),
         };
@@ -283,7 +291,7 @@ struct Begin<'a> {
 impl Begin<'_> {
     fn watch<T: Read>(
         &mut self,
-        part: &'static str,
+        plural: &'static str,
         labels: &'static str,
         mirror: &Arc<Mirror<T>>,
         changed: fn(&Context, &Change<T>),
@@ -302,12 +310,12 @@ impl Begin<'_> {
         };
         let (first, done) = oneshot::channel();
         self.synced.push(done);
-        self.cx.board.readiness.pending(part, "not listed yet");
+        self.cx.board.readiness.pending(&part(plural, self.namespace), "not listed yet");
         let watch = Watch {
             api,
             namespace: self.namespace.map(str::to_owned),
             labels,
-            part,
+            plural,
             mirror: Arc::clone(mirror),
             synced: Some(first),
         };
@@ -328,11 +336,16 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
         };
         let begun = Instant::now();
         let now = Timestamp::now();
-        let outcome = tokio::time::timeout(RECONCILE, controller.reconcile(&cx, &key, now)).await;
+        let reconcile = AssertUnwindSafe(controller.reconcile(&cx, &key, now)).catch_unwind();
+        let outcome = tokio::time::timeout(RECONCILE, reconcile).await;
         cx.board.operator.observe(name, begun.elapsed());
+        if !matches!(outcome, Ok(Ok(Ok(_)))) && matches!(controller, Controller::Bank) {
+            // Others do not wait for the runs of a bank that cannot be looked at.
+            cx.places.pass(&key).into_iter().for_each(|next| cx.banks.add_first(next));
+        }
         match outcome {
-            Ok(Ok(next)) => queue.done(&key, next.map(|next| begun + until(now, next))),
-            Ok(Err(error)) => {
+            Ok(Ok(Ok(next))) => queue.done(&key, next.map(|next| begun + until(now, next))),
+            Ok(Ok(Err(error))) => {
                 cx.board.operator.count_error(name, error.reason());
                 if matches!(error, ReconcileError::Api { .. }) {
                     cx.board.operator.count_retry(name);
@@ -342,6 +355,12 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
                 }
                 let wait = queue.failed(&key);
                 tracing::warn!(controller = name, %key, %error, again_in = ?wait, "looked at again");
+            }
+            Ok(Err(_)) => {
+                // The panic of a bug, told by the hook: the object is looked at again, the others go on.
+                cx.board.operator.count_error(name, "Panicked");
+                queue.failed(&key);
+                tracing::error!(controller = name, %key, "an internal failure; looked at again");
             }
             Err(_) => {
                 cx.board.operator.count_error(name, "TimedOut");

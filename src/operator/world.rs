@@ -38,13 +38,20 @@ impl World {
         selecting
     }
 
-    /// The banks that a policy selects.
+    /// The banks that a policy selects, but those that one of its name in their own namespace selects.
     pub fn banks_of(&self, policy: &ValidPolicy) -> Vec<Arc<Bank>> {
-        let everywhere = policy.namespace_selector.is_some() && policy.meta.namespace == self.own;
-        let mut banks = if everywhere { self.banks.all() } else { self.banks.of_namespace(&policy.meta.namespace) };
+        let (name, own) = (policy.meta.name.as_str(), policy.meta.namespace.as_str());
+        let everywhere = policy.namespace_selector.is_some() && own == self.own;
+        let mut banks = if everywhere { self.banks.all() } else { self.banks.of_namespace(own) };
         banks.retain(|bank| {
-            let labels = bank.valid.as_ref().map(|valid| &valid.meta.labels);
-            labels.is_ok_and(|labels| self.selects(policy, &bank.id.key.namespace, labels))
+            let Ok(valid) = &bank.valid else { return false };
+            let (namespace, labels) = (bank.id.key.namespace.as_str(), &valid.meta.labels);
+            let hidden = || {
+                let nearer = self.policies.get(&Key::new(namespace, name));
+                let nearer = nearer.filter(|_| namespace != own);
+                nearer.is_some_and(|near| near.valid.as_ref().is_ok_and(|near| self.selects(near, namespace, labels)))
+            };
+            self.selects(policy, namespace, labels) && !hidden()
         });
         banks
     }

@@ -46,10 +46,17 @@ where
     let params = PatchParams::apply(STATUS_MANAGER).force();
     let applied = api.patch_status(&id.key.name, &params, &Patch::Apply(&patch)).await;
     let written = match applied {
-        // The API server applies nothing to an object that does not fit its schema any more; it merges.
-        Err(kube::Error::Api(status)) if status.code == 500 && status.message.contains(UNTYPED) => {
+        // The API server applies nothing to an object that does not fit its schema any more; it puts in its place.
+        Err(kube::Error::Api(refusal)) if refusal.code == 500 && refusal.message.contains(UNTYPED) => {
             let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
-            api.patch_status(&id.key.name, &params, &Patch::Merge(&patch)).await
+            let steps = json!([
+                {"op": "test", "path": "/metadata/resourceVersion", "value": id.resource_version},
+                {"op": "add", "path": "/status", "value": status},
+            ]);
+            match serde_json::from_value(steps) {
+                Ok(steps) => api.patch_status(&id.key.name, &params, &Patch::Json::<()>(steps)).await,
+                Err(error) => Err(kube::Error::SerdeError(error)),
+            }
         }
         applied => applied,
     };
@@ -58,10 +65,8 @@ where
             mirror.put_written(T::read(written), |known, _| known.key() == id.key);
             Ok(())
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
-            mirror.remove(&id.key);
-            Ok(())
-        }
+        // The watch tells of it, and then whoever must know.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(ReconcileError::api(format!("the status of {kind} {} is not written", id.key))(error)),
     }
 }

@@ -34,7 +34,7 @@ fn of_process(board: &Board, text: &mut Text) {
     build.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     let mut ready = text.family(Kind::Gauge, "operator_ready", "Whether a part of the process is ready");
     for (part, is_ready, _) in board.readiness.parts() {
-        ready.sample(&[("part", part)], truth(is_ready));
+        ready.sample(&[("part", &part)], truth(is_ready));
     }
     let mut held = text.family(Kind::Gauge, "runs_held", "Runs held now");
     for (reason, count) in board.runs.held() {

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use memorybank::delivery::Summary;
 use memorybank::domain::{Outcome, Reason};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, message};
+use crate::guardian::condition;
 use crate::kubelet::name;
 use crate::wholesome::BANK;
 
@@ -68,7 +69,10 @@ async fn pods_that_end_without_a_report_are_told_by_what_they_left() {
     bed.exit(&pod, 2, "Error", "").await;
     let run = bed.run("misused", "Failed", "TaskFailed").await;
     assert!(message(&run, "Succeeded").contains("exit code 2"), "{run}");
-    assert_eq!(bed.get("Job", "misused").await.unwrap()["status"]["failed"], 1, "it is not tried again");
+    // Kubernetes counts the pod after it has decided that the Job failed.
+    let failed = |job: &Value| condition(job, "Failed").0 == "True";
+    let job = bed.until("Job", "misused", "Failed", failed).await;
+    assert_eq!(job["status"]["failed"], 1, "it is not tried again");
 
     bed.pod("deleted").await;
     bed.delete("Job", "deleted").await;

@@ -17,7 +17,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -42,11 +42,13 @@ pub enum Fault {
     Conflict,
     /// A watch is cut.
     Cut,
+    /// A watch is told that what it goes by is too old: 410.
+    Expire,
 }
 
 impl Fault {
-    pub const ALL: [Self; 7] =
-        [Self::Drop, Self::Lose, Self::Delay, Self::Throttle, Self::Break, Self::Conflict, Self::Cut];
+    pub const ALL: [Self; 8] =
+        [Self::Drop, Self::Lose, Self::Delay, Self::Throttle, Self::Break, Self::Conflict, Self::Cut, Self::Expire];
 }
 
 struct Shared {
@@ -125,7 +127,8 @@ impl Shared {
         let mut random = self.random.lock().unwrap();
         let time = Duration::from_millis(random.random_range(50..3000));
         let fault = match random.random_range(0..6) {
-            // A watch goes on for minutes: it is always cut.
+            // A watch goes on for minutes: it always ends before.
+            0 if watch => Fault::Expire,
             _ if watch => Fault::Cut,
             _ if random.random_range(0..100) >= BAD => return None,
             0 => Fault::Drop,
@@ -171,6 +174,11 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Result<R
             let some = body.into_data_stream().take_until(tokio::time::sleep(time));
             Response::from_parts(parts, Body::from_stream(some.chain(stream::once(async { Err(cut()) }))))
         }
+        Some((Fault::Expire, time)) => {
+            tokio::time::sleep(time).await;
+            let event = json!({"type": "ERROR", "object": status(StatusCode::GONE, "Expired")});
+            Response::new(Body::from(format!("{event}\n")))
+        }
         None => passed(shared.pass(request).await),
     })
 }
@@ -188,13 +196,16 @@ fn passed(answer: Result<Response, kube::Error>) -> Response {
     answer.unwrap_or_else(|error| refused(StatusCode::BAD_GATEWAY, &error.to_string()))
 }
 
-/// An answer as the API server words it.
-fn refused(code: StatusCode, reason: &str) -> Response {
-    let status = json!({
+fn status(code: StatusCode, reason: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "metadata": {},
         "message": "said by the test", "reason": reason, "code": code.as_u16(),
-    });
-    let mut response = Response::new(Body::from(status.to_string()));
+    })
+}
+
+/// An answer as the API server words it.
+fn refused(code: StatusCode, reason: &str) -> Response {
+    let mut response = Response::new(Body::from(status(code, reason).to_string()));
     *response.status_mut() = code;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     if code == StatusCode::TOO_MANY_REQUESTS {

@@ -6,17 +6,31 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::super::labels;
 use super::{JobOrder, TOKEN_SECONDS};
 use crate::delivery::AUDIENCE;
+use crate::domain::Digest;
 use crate::resources::{ExtraVolume, JobTemplate, ValidBank, VolumeSource};
+
+/// The longest name that Kubernetes gives a volume.
+const LONGEST: usize = 63;
 
 /// Volumes of the bank, and those that a user adds, have names of their own, so that none can take ours.
 pub fn bank_volume(name: &str) -> String {
-    // The longest name of a volume has 63 characters, and so has ours.
-    format!("b-{}", name.chars().take(61).collect::<String>())
+    prefixed("b-", name)
 }
 
 /// The same of a volume that a user adds.
 pub fn extra_volume(name: &str) -> String {
-    format!("x-{}", name.chars().take(61).collect::<String>())
+    prefixed("x-", name)
+}
+
+/// One that becomes too long is cut, and eight hex digits of its SHA-256 keep it from those that are cut to the same.
+fn prefixed(prefix: &str, name: &str) -> String {
+    let whole = format!("{prefix}{name}");
+    if whole.len() <= LONGEST {
+        return whole;
+    }
+    let kept: String = whole.chars().take(LONGEST - 9).collect();
+    let digest = Digest::of(name.as_bytes()).to_string();
+    format!("{kept}-{}", &digest[..8])
 }
 
 /// All volumes of the pod.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams, PostParams};
@@ -29,7 +29,7 @@ spec:
       capacity: {cpu: "10000", memory: 10Ti, pods: "100000"}
 "#;
 
-/// A pod that is bound runs at once; that of a Job has then completed. One that is deleted is gone.
+/// A pod that is bound runs at once; that of a Job completes after a while. One that is deleted is gone.
 const PODS: &str = r#"
 apiVersion: kwok.x-k8s.io/v1alpha1
 kind: Stage
@@ -61,6 +61,7 @@ spec:
     - {key: .metadata.deletionTimestamp, operator: DoesNotExist}
     - {key: .status.phase, operator: In, values: [Running]}
     - {key: '.metadata.ownerReferences.[].kind', operator: In, values: [Job]}
+  delay: {durationMilliseconds: SHORTEST, jitterDurationMilliseconds: LONGEST}
   next:
     statusTemplate: |
       phase: Succeeded
@@ -81,16 +82,15 @@ spec:
 "#;
 
 impl ControlPlane {
-    /// How pods go when all goes well.
-    pub const GOOD_PODS: &str = PODS;
-
-    /// From now on pods run, on so many nodes that are not there. `pods` says how one goes, as KWOK's kind Stage
-    /// has it; [`Self::GOOD_PODS`] is the good end. Tells why where it cannot be done, as [`Self::start`] does.
-    pub async fn play_pods(&self, nodes: usize, pods: &str) -> Option<()> {
+    /// From now on pods run, on so many nodes that are not there, and those of Jobs complete after the shortest to the
+    /// longest time. Tells why where it cannot be done, as [`Self::start`] does.
+    pub async fn play_pods(&self, nodes: usize, (shortest, longest): (Duration, Duration)) -> Option<()> {
         let (scheduler, kwok) =
             or_skip(binary("kube-scheduler").and_then(|scheduler| Ok((scheduler, binary("kwok")?))))?;
         let kubeconfig = self.kubeconfig().display().to_string();
         let stages = self.folder.join("stages.yaml");
+        let pods = PODS.replace("SHORTEST", &shortest.as_millis().to_string());
+        let pods = pods.replace("LONGEST", &longest.as_millis().to_string());
         fs::write(&stages, format!("{NODES}---{pods}")).unwrap();
         let mut command = Command::new(scheduler);
         command.args([
