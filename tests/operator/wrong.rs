@@ -138,6 +138,8 @@ spec: {suspend: "perhaps"}
 "#;
     // The API server takes a moment to go by the new schema.
     wait_for("a schema that takes anything", async || bed.try_apply(broken).await.is_ok().then_some(())).await;
+    // What was claimed when it could be read.
+    bed.set_status("MemoryBank", "broken", json!({"health": {"score": 99, "summary": "all is well"}})).await;
     // The strict schema again: what is wrong stays, is told, and harms nobody.
     define(&bed, |_| ()).await;
     wait_for("a schema that refuses", async || {
@@ -150,6 +152,7 @@ spec: {suspend: "perhaps"}
     bed.run("well", "Succeeded", "Completed").await;
     let shown = bed.condition("MemoryBank", "broken", "Ready", ("False", "InvalidSpec")).await;
     assert!(message(&shown, "Ready").contains("it cannot be read"), "{shown}");
+    assert_eq!(shown["status"]["health"], Value::Null, "nothing is claimed any more");
     let mend = json!({"spec": {"suspend": null, "api": {"url": "http://127.0.0.1:9"}}});
     bed.change("MemoryBank", "broken", mend).await;
     let mended = |bank: &Value| condition(bank, "Ready").1 != "InvalidSpec";
