@@ -22,7 +22,7 @@ use futures::{StreamExt as _, stream};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams, PostParams};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -127,9 +127,25 @@ where
 
 /// Banks in SQLite on a claim, each with a policy that is due once a year; some have the label of the burst.
 async fn make_all(client: &Client, namespace: &str, arguments: &Arguments) {
+    // The scheduler places no pod whose claim is not bound.
+    let volume = json!({
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "capacity": {"storage": "1Gi"},
+            "hostPath": {"path": "/data"},
+            "storageClassName": "",
+        },
+    });
+    Api::<PersistentVolume>::all(client.clone()).create(&PostParams::default(), &read(volume)).await.unwrap();
     let claim = json!({
         "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "",
+            "volumeName": "data",
+        },
     });
     make::<PersistentVolumeClaim>(client, namespace, [claim].into_iter()).await;
     let name = |number: usize| format!("bank-{number:04}");
