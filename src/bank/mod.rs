@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod leaks;
+pub mod postgres;
 pub mod reach;
 pub mod sqlite;
 

@@ -43,6 +43,11 @@ impl Postgres {
 
     /// A server of its own, for tests that stop it.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, made with these arguments of initdb.
+    pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let Some(bin) = binaries() else {
             let why = "skipped: no PostgreSQL server (postgres, initdb) on PATH or in /usr/lib/postgresql/*/bin";
             assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
@@ -55,7 +60,9 @@ impl Postgres {
         }
         let data = folder.path().join("data");
         let made = command(&bin.join("initdb"))
-            .args(["--no-sync", "--auth=trust", "--username=memorybank", "--encoding=UTF8", "--locale=C", "-D"])
+            .args(["--no-sync", "--auth=trust", "--username=memorybank", "--encoding=UTF8", "--locale=C"])
+            .args(arguments)
+            .arg("-D")
             .arg(&data)
             .output()
             .unwrap();
@@ -83,6 +90,18 @@ impl Postgres {
         let mut server = self.server.lock().unwrap();
         signal(&server, Signal::SIGQUIT);
         server.wait().unwrap();
+    }
+
+    /// Ends the server in order, with all of its data in its files.
+    pub fn stop(&self) {
+        let mut server = self.server.lock().unwrap();
+        signal(&server, Signal::SIGINT);
+        server.wait().unwrap();
+    }
+
+    /// A file of its data folder.
+    pub fn file(&self, relative: &str) -> PathBuf {
+        self.folder.path().join("data").join(relative)
     }
 
     /// Starts a server that was ended, on the same port and data.
@@ -113,6 +132,19 @@ impl Postgres {
     pub fn psql(&self, database: &str, sql: &str) {
         let output = self.try_psql(database, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Whether the server answers a statement with an error.
+    pub fn refuses(&self, database: &str, sql: &str) -> bool {
+        !self.try_psql(database, sql).status.success()
+    }
+
+    /// What one query gives, as text.
+    pub fn value(&self, database: &str, sql: &str) -> String {
+        let psql = self.bin.join("psql");
+        let output = command(&psql).args(["-XqAt", "-d", &self.url(database), "-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     fn try_psql(&self, database: &str, sql: &str) -> std::process::Output {
