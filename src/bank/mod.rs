@@ -7,6 +7,7 @@ pub mod reach;
 pub mod sqlite;
 
 mod meter;
+mod net;
 mod secrets;
 pub use meter::{Cancelled, Meter};
 pub use secrets::{FolderSecrets, SecretError, Secrets};
