@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod leaks;
+pub mod qdrant;
 pub mod reach;
 pub mod sqlite;
 
