@@ -6,6 +6,7 @@ pub mod leaks;
 pub mod qdrant;
 pub mod reach;
 pub mod sqlite;
+pub mod vectors;
 
 mod meter;
 mod net;
