@@ -67,7 +67,7 @@ fn fill(server: &Postgres, database: &str) {
 
 /// A server with checksums, and a filled database in it with amcheck.
 fn server() -> Option<(Postgres, String)> {
-    let server = Postgres::start_with(&["--data-checksums"])?;
+    let server = Postgres::made_with(&["--data-checksums"])?;
     let database = database(&server);
     server.psql(&database, "CREATE EXTENSION amcheck");
     Some((server, database))
