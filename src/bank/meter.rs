@@ -42,6 +42,15 @@ impl Meter {
         self.cancel.cancel();
     }
 
+    /// Does work that waits for others, until it is to stop.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Cancelled),
+            done = work => Ok(done),
+        }
+    }
+
     /// An error once the work is to stop; to be called at least once per megabyte or millisecond.
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }

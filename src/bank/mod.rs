@@ -3,10 +3,14 @@
 
 pub mod files;
 pub mod leaks;
+pub mod postgres;
+pub mod qdrant;
 pub mod reach;
 pub mod sqlite;
+pub mod vectors;
 
 mod meter;
+mod net;
 mod secrets;
 pub use meter::{Cancelled, Meter};
 pub use secrets::{FolderSecrets, SecretError, Secrets};

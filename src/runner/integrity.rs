@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::Meter;
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
+use crate::bank::postgres::check_postgres;
 use crate::bank::sqlite::{SqliteCopy, SqliteReport, check, check_history};
-use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
+use crate::bank::{FolderSecrets, Meter};
+use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output, RunSpec, SqlDatabase};
 use crate::engine::integrity::files::Manifest;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 
@@ -23,29 +24,55 @@ impl<E: Exchange> Runner<E> {
     /// Checks each scope of a bank.
     pub(super) async fn check_integrity(
         &self,
-        bank: &Bank,
+        spec: &RunSpec,
         depth: Depth,
         scopes: &[IntegrityScope],
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
+        let bank = &spec.bank;
         for scope in scopes {
             let first = body.checks.len();
             match scope {
-                IntegrityScope::Database => check_databases(bank, depth.level, copies, meter, body).await?,
+                IntegrityScope::Database => {
+                    self.check_server(&spec.namespace, bank, depth.level, meter, body).await?;
+                    check_databases(bank, depth.level, copies, meter, body).await?;
+                }
                 IntegrityScope::Files => {
                     for tree in &bank.files {
                         self.check_files(tree, depth, meter, body).await?;
                     }
                 }
-                IntegrityScope::VectorStore | IntegrityScope::Consistency | IntegrityScope::Backups => {
+                IntegrityScope::VectorStore => {
+                    self.check_vectors(&spec.namespace, bank, depth.level, meter, body).await?;
+                }
+                IntegrityScope::Consistency | IntegrityScope::Backups => {
                     body.not_built(scope.name());
                     continue;
                 }
             }
             body.close_scope(scope.name(), first);
         }
+        Ok(())
+    }
+
+    /// Checks the database of a bank that is on a PostgreSQL server.
+    async fn check_server(
+        &self,
+        namespace: &str,
+        bank: &Bank,
+        level: Level,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        let Some(SqlDatabase::Postgres(endpoint)) = &bank.database else { return Ok(()) };
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let checked = check_postgres(endpoint, DATABASE, level, (namespace, &secrets), meter).await;
+        let report = checked.map_err(|cancelled| cancelled.to_string())?;
+        body.checks.extend(report.checks);
+        body.corruption.extend(report.corruption);
+        body.samples.extend(report.samples);
         Ok(())
     }
 
@@ -118,9 +145,6 @@ async fn check_databases(
 ) -> Result<(), String> {
     let database = copies.database(bank, meter).await?;
     let history = copies.history(bank, meter).await?;
-    if bank.database.is_some() && database.is_none() {
-        body.checks.push(Check::unknown("postgres", DATABASE, "this version cannot measure PostgreSQL"));
-    }
     for copied in [&database, &history].into_iter().flatten() {
         body.checks.extend(copied.checks.iter().cloned());
         body.corruption.extend(copied.corruption.iter().cloned());

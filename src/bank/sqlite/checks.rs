@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::query::{Reader, SqliteError, Stop, Trouble, unless_cancelled};
+use super::query::{Reader, SqliteError, Stop, Trouble};
 use super::rows::{self, Judged};
 use super::schema::Schema;
 use super::structure;
@@ -49,7 +49,7 @@ pub async fn check(
 ) -> Result<SqliteReport, SqliteError> {
     let size = size(copy)?;
     meter.grow(size);
-    let report = unless_cancelled(meter, run(copy, size, component, kind, level)).await?;
+    let report = meter.unless_cancelled(run(copy, size, component, kind, level)).await?;
     meter.advance(size);
     Ok(report)
 }

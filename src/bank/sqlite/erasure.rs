@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::checks::size;
-use super::query::{Reader, SqliteError, Stop, Trouble, unless_cancelled};
+use super::query::{Reader, SqliteError, Stop, Trouble};
 use super::rows::{id, readable};
 use super::schema::Schema;
 use super::table::{self, Wanted, text};
@@ -33,15 +33,16 @@ pub async fn erasure(
     let stop = Stop::default();
     let sizes = (size(database)?, history.map(size).transpose()?.unwrap_or_default());
     meter.grow(sizes.0 + sizes.1);
-    let (in_database, in_history) = unless_cancelled(meter, async {
-        let in_database = in_database(database, sizes.0, &stop).await;
-        let in_history = match history {
-            Some(history) => Some(in_history(database, history, sizes, &stop).await),
-            None => None,
-        };
-        (in_database, in_history)
-    })
-    .await?;
+    let (in_database, in_history) = meter
+        .unless_cancelled(async {
+            let in_database = in_database(database, sizes.0, &stop).await;
+            let in_history = match history {
+                Some(history) => Some(in_history(database, history, sizes, &stop).await),
+                None => None,
+            };
+            (in_database, in_history)
+        })
+        .await?;
     meter.advance(sizes.0 + sizes.1);
     let mut findings = Vec::new();
     let mut checks = Vec::new();

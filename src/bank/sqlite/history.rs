@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checks::{SqliteReport, size};
-use super::query::{Reader, SqliteError, Stop, Trouble, cell, unless_cancelled};
+use super::query::{Reader, SqliteError, Stop, Trouble, cell};
 use super::rows::{id, readable};
 use super::schema::Schema;
 use super::table::{self, Wanted, text};
@@ -36,11 +36,12 @@ pub async fn check_history(
     let sizes = (size(database)?, size(history)?);
     meter.grow(sizes.0 + sizes.1);
     let stop = Stop::default();
-    let compared = unless_cancelled(meter, async {
-        let (mut memories, mut events) = open(database, history, sizes, &stop).await?;
-        compare(&mut memories, &mut events).await
-    })
-    .await?;
+    let compared = meter
+        .unless_cancelled(async {
+            let (mut memories, mut events) = open(database, history, sizes, &stop).await?;
+            compare(&mut memories, &mut events).await
+        })
+        .await?;
     meter.advance(sizes.0 + sizes.1);
     Ok(match compared {
         Ok(Compared { memories, rows }) if rows.is_empty() => SqliteReport {

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use sqlx::query::Query;
@@ -12,7 +11,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Decode, Row, Sqlite, SqliteConnection, TypeInfo, ValueRef};
 use thiserror::Error;
 
-use crate::bank::{Cancelled, Meter};
+use crate::bank::Cancelled;
 use crate::engine::integrity::sqlite::cell::Cell;
 use crate::engine::integrity::sqlite::structure::words;
 use crate::engine::integrity::sqlite::text::Encoding;
@@ -29,8 +28,6 @@ const BREATH: u32 = 1_024;
 /// Pages are read through a map, so that they need no memory of our own and two readers do not wait for
 /// each other's page cache. Nobody else has the copy, so it cannot shrink beneath the map.
 const MAP_BYTES: &str = "2147418112";
-/// How often the wish to stop is looked at.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Why a copy could not be checked at all.
 #[derive(Debug, Error)]
@@ -205,23 +202,6 @@ pub(super) fn text(row: &SqliteRow, column: usize) -> String {
 /// A name as SQL text.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Does the work unless the meter is cancelled first; then the work is dropped, and so stopped.
-pub(super) async fn unless_cancelled<T>(meter: &Meter, work: impl Future<Output = T>) -> Result<T, Cancelled> {
-    let cancelled = async {
-        loop {
-            if let Err(cancelled) = meter.check() {
-                return cancelled;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        cancelled = cancelled => Err(cancelled),
-        result = work => Ok(result),
-    }
 }
 
 fn trouble(error: sqlx::Error) -> Trouble {

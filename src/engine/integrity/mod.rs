@@ -1,4 +1,6 @@
 //! What makes stored data intact: judgements over bytes and rows that others read.
 
 pub mod files;
+pub mod postgres;
 pub mod sqlite;
+pub mod vectors;

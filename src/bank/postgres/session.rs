@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::bank::net::postgres::{NoConnection, connect, failed};
+use crate::engine::integrity::postgres::Answer;
+
+/// How long one statement may take; the largest table of a bank is read in less.
+const STATEMENT: &str = "15min";
+/// How long the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// One read-only session with the server, and the schema that is looked at.
+pub(super) struct Session {
+    connection: PgConnection,
+    place: String,
+    pub schema: String,
+}
+
+impl Session {
+    /// Logs in; for people why not.
+    pub async fn open(url: &str, schema: &str) -> Result<Self, String> {
+        match connect(url, STATEMENT).await {
+            Ok((connection, place)) => Ok(Self { connection, place, schema: schema.to_owned() }),
+            Err(NoConnection::NoUrl) => {
+                Err("the secret of spec.database.postgres.urlSecretRef is no url of PostgreSQL: \
+                                             expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                    .to_owned())
+            }
+            Err(NoConnection::Forbidden(place)) => {
+                Err(format!("the database at {place} is a link-local or metadata address: it is never called"))
+            }
+            Err(NoConnection::Failed(trouble)) => Err(format!("the database at {} {}", trouble.place, trouble.told)),
+        }
+    }
+
+    /// The rows of a question. `$1` is the schema, where the question has it.
+    pub async fn ask(&mut self, question: &str) -> Answer<Vec<PgRow>> {
+        self.try_ask(question).await.map_err(|error| self.told(&error))
+    }
+
+    /// The same with the error as it came.
+    pub async fn try_ask(&mut self, question: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        let query = sqlx::query(AssertSqlSafe(question.to_owned()));
+        let query = if question.contains("$1") { query.bind(self.schema.clone()) } else { query };
+        query.fetch_all(&mut self.connection).await
+    }
+
+    /// An error in words for people.
+    pub fn told(&self, error: &sqlx::Error) -> String {
+        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some("42501") => "the user of the bank's url may not do this".to_owned(),
+            Some("57014") => "took longer than 15 minutes".to_owned(),
+            _ => format!("the database at {} {}", self.place, failed(error, &self.place).told),
+        }
+    }
+
+    /// Says farewell; whether it is heard changes nothing.
+    pub async fn close(self) {
+        let _ = tokio::time::timeout(FAREWELL, self.connection.close()).await;
+    }
+}
+
+/// A name as it stands in a statement.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
