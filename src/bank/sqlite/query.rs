@@ -128,6 +128,19 @@ impl Reader {
         self.run(query, take).await
     }
 
+    /// The same between two texts, `?1` and `?2`, with `?3` for how many.
+    pub(super) async fn each_between(
+        &mut self,
+        sql: &str,
+        (after, before): (&str, &str),
+        limit: i64,
+        take: impl FnMut(&SqliteRow) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let query =
+            sqlx::query(AssertSqlSafe(sql.to_owned())).bind(after.to_owned()).bind(before.to_owned()).bind(limit);
+        self.run(query, take).await
+    }
+
     async fn run(
         &mut self,
         query: Query<'_, Sqlite, SqliteArguments>,
@@ -208,7 +221,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// Does the work unless the meter is cancelled first; then the work is dropped, and so stopped.
-pub(super) async fn unless_cancelled<T>(meter: &Meter, work: impl Future<Output = T>) -> Result<T, Cancelled> {
+pub(in crate::bank) async fn unless_cancelled<T>(meter: &Meter, work: impl Future<Output = T>) -> Result<T, Cancelled> {
     let cancelled = async {
         loop {
             if let Err(cancelled) = meter.check() {

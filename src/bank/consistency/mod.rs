@@ -1,0 +1,12 @@
+//! Reads both sides of a bank, its memories and its points, side by side, and keeps what the next run compares with.
+//! What a difference means is judged by `engine::consistency`.
+
+mod compare;
+mod feed;
+mod old;
+mod points;
+mod report;
+mod second;
+
+pub use compare::{Compared, Database, Settings, Shelf, compare};
+pub use points::{MemoryPoints, Points};

@@ -1,0 +1,12 @@
+//! Both sides of a bank against each other, on real databases: a healthy one is never accused, and each single fault
+//! is told as what it is, with the id that has it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod baseline;
+mod bed;
+mod faults;
+mod order;
+mod races;
