@@ -90,6 +90,19 @@ impl Bed {
 
     /// Compares with a copy that was made earlier; the second look sees the database as it is now.
     pub async fn compare_copy<P: Points>(&self, copy: &Path, points: P, share: Share) -> Compared {
+        let (database, settings) = self.ends(copy);
+        let settings = Settings { share, ..settings };
+        let compared = compare(&database, points, &self.kept, settings, &Arc::new(Meter::default())).await.unwrap();
+        for event in &compared.corruption {
+            let check = compared.checks.iter().find(|check| check.id == event.check).unwrap();
+            assert_eq!((&check.component, check.verdict), (&event.component, Verdict::Failed), "{event:?}");
+            assert!(!format!("{event:?}").contains("likes"), "content of a memory in {event:?}");
+        }
+        compared
+    }
+
+    /// What a comparison is given, with a copy that was made just now.
+    pub fn ends(&self, copy: &Path) -> (Database, Settings) {
         let scratch = self.folder.path().join("scratch");
         std::fs::create_dir_all(&scratch).unwrap();
         let database = Database {
@@ -99,14 +112,7 @@ impl Bed {
             path: "openmemory.db".to_owned(),
             scratch,
         };
-        let settings = Settings { share, grace: Duration::ZERO };
-        let compared = compare(&database, points, &self.kept, settings, &Meter::default()).await.unwrap();
-        for event in &compared.corruption {
-            let check = compared.checks.iter().find(|check| check.id == event.check).unwrap();
-            assert_eq!((&check.component, check.verdict), (&event.component, Verdict::Failed), "{event:?}");
-            assert!(!format!("{event:?}").contains("likes"), "content of a memory in {event:?}");
-        }
-        compared
+        (database, Settings { share: Share::All, grace: Duration::ZERO })
     }
 
     /// A copy of the database as it is now.

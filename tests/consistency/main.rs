@@ -7,6 +7,7 @@ mod common;
 
 mod baseline;
 mod bed;
+mod entities;
 mod faults;
 mod order;
 mod races;

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use crate::bank::sqlite::{MemoryReader, unless_cancelled};
 use crate::bank::{Cancelled, Meter};
 use crate::domain::{Check, CorruptionEvent, Output, Point};
 use crate::engine::consistency::baseline::{INDEX, Index, Record, Share, Writer, choose};
-use crate::engine::consistency::{Clock, Pass, RepairPlan, Row, Totals, Turn, of, of_point, turn};
+use crate::engine::consistency::{Clock, Pass, RANGES, RepairPlan, Row, Totals, Turn, of, of_point, turn};
 
 /// Where runs get the baseline that earlier ones left, and leave the next one. Errors are words for people.
 pub trait Shelf: Sync {
@@ -72,7 +73,7 @@ pub async fn compare<P: Points, S: Shelf>(
     points: P,
     shelf: &S,
     settings: Settings,
-    meter: &Meter,
+    meter: &Arc<Meter>,
 ) -> Result<Compared, Cancelled> {
     let begun = Instant::now();
     unless_cancelled(meter, async {
@@ -99,10 +100,12 @@ async fn work<P: Points, S: Shelf>(
     pass: &mut Pass<'_>,
     read: &mut Read,
     begun: Instant,
-    meter: &Meter,
+    meter: &Arc<Meter>,
 ) -> Result<(), String> {
     let rows = |why: String| format!("the rows: {why}");
     let mut reader = MemoryReader::open(&database.copy).await.map_err(rows)?;
+    let size = std::fs::metadata(&database.copy).map_or(0, |file| file.len());
+    meter.grow(size);
     let sums = reader.sums().await.map_err(rows)?;
     read.totals = Totals { live: sums.live, broken: sums.broken };
     let mut old = match index(shelf).await {
@@ -141,6 +144,7 @@ async fn work<P: Points, S: Shelf>(
         {
             keep(shelf, name, bytes, read).await;
         }
+        meter.advance(size / RANGES as u64);
         meter.check().map_err(|cancelled| cancelled.to_string())?;
     }
     row_task.end().await?;

@@ -2,6 +2,7 @@
 //! What a difference means is judged by `engine::consistency`.
 
 mod compare;
+mod entities;
 mod feed;
 mod old;
 mod points;
@@ -9,4 +10,5 @@ mod report;
 mod second;
 
 pub use compare::{Compared, Database, Settings, Shelf, compare};
+pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points};

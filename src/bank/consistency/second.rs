@@ -1,5 +1,6 @@
 //! The second look: what may have been a change under way is read again, from a fresh copy and from the vector store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ pub(super) async fn look<P: Points>(
     sums: &Sums,
     (wait, grace): (Duration, Duration),
     pass: &mut Pass<'_>,
-    meter: &Meter,
+    meter: &Arc<Meter>,
 ) -> Result<(), String> {
     tokio::time::sleep(wait).await;
     let clock = Clock { read: Timestamp::now().as_microsecond(), grace: micros(grace) };
@@ -31,18 +32,15 @@ pub(super) async fn look<P: Points>(
     }
 }
 
-async fn fresh(database: &Database, meter: &Meter) -> Result<SqliteCopy, String> {
+async fn fresh(database: &Database, meter: &Arc<Meter>) -> Result<SqliteCopy, String> {
     let Database { root, path, scratch, .. } = database.clone();
-    // It cannot be stopped from outside while it blocks; it takes what the first copy took.
-    let own = Meter::default();
+    let meter = Arc::clone(meter);
     let copied = tokio::task::spawn_blocking(move || {
-        let mut copy = sqlite::copy(&root, &path, &scratch, &own).map_err(|error| error.to_string())?;
+        let mut copy = sqlite::copy(&root, &path, &scratch, &meter).map_err(|error| error.to_string())?;
         copy.prepare().map_err(|error| error.to_string())?;
         Ok(copy)
     });
-    let copied = copied.await.map_err(|error| format!("internal failure: {error}"))?;
-    meter.check().map_err(|cancelled| cancelled.to_string())?;
-    copied
+    copied.await.map_err(|error| format!("internal failure: {error}"))?
 }
 
 /// One by one.

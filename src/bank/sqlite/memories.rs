@@ -82,6 +82,27 @@ impl MemoryReader {
         Ok(sums)
     }
 
+    /// About how many memories there are, for the room that they take.
+    pub async fn count(&mut self) -> Result<u64, String> {
+        let count = self.reader.number("SELECT count(state) FROM memories NOT INDEXED").await;
+        count.map(|count| u64::try_from(count).unwrap_or_default()).map_err(|trouble| trouble.words().to_owned())
+    }
+
+    /// Gives the id of each memory that is not deleted, in the order of storage.
+    pub async fn live(&mut self, mut take: impl FnMut(u128)) -> Result<(), String> {
+        table::rows(&mut self.reader, "memories", &[text("id"), text("state")], Encoding::Utf8, |_, cells| {
+            if let (Some(id), Some(state)) = (readable(cells[0]), readable(cells[1]))
+                && state != "deleted"
+                && let Some(id) = uuid::plain(id.as_bytes())
+            {
+                take(id);
+            }
+            Ok(())
+        })
+        .await
+        .map_err(|trouble| trouble.words().to_owned())
+    }
+
     /// The next rows of a span in ascending order; none at its end. Rows whose id is none (I14) are passed over.
     pub async fn next(&mut self, span: &mut MemorySpan) -> Result<Vec<Row>, String> {
         loop {

@@ -37,6 +37,13 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Whether a point changed so lately that SQL may not have it yet.
+    pub fn is_young(self, payload: &Payload) -> bool {
+        self.age(times(payload)) == Age::Young
+    }
+}
+
 /// What is to be said of one id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
