@@ -4,10 +4,13 @@
 pub mod consistency;
 pub mod files;
 pub mod leaks;
+pub mod qdrant;
 pub mod reach;
 pub mod sqlite;
+pub mod vectors;
 
 mod meter;
+mod net;
 mod secrets;
 pub use meter::{Cancelled, Meter};
 pub use secrets::{FolderSecrets, SecretError, Secrets};

@@ -96,7 +96,7 @@ impl IntegrityScope {
 
     /// Whether this version can measure it.
     pub const fn implemented(self) -> bool {
-        matches!(self, Self::Database | Self::Files)
+        matches!(self, Self::Database | Self::VectorStore | Self::Files)
     }
 }
 

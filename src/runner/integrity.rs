@@ -8,7 +8,7 @@ use super::{Exchange, Runner};
 use crate::bank::Meter;
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
 use crate::bank::sqlite::{SqliteCopy, SqliteReport, check, check_history};
-use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output};
+use crate::domain::{Bank, Check, FileTree, IntegrityScope, Level, Output, RunSpec};
 use crate::engine::integrity::files::Manifest;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 
@@ -23,13 +23,14 @@ impl<E: Exchange> Runner<E> {
     /// Checks each scope of a bank.
     pub(super) async fn check_integrity(
         &self,
-        bank: &Bank,
+        spec: &RunSpec,
         depth: Depth,
         scopes: &[IntegrityScope],
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
+        let bank = &spec.bank;
         for scope in scopes {
             let first = body.checks.len();
             match scope {
@@ -39,7 +40,10 @@ impl<E: Exchange> Runner<E> {
                         self.check_files(tree, depth, meter, body).await?;
                     }
                 }
-                IntegrityScope::VectorStore | IntegrityScope::Consistency | IntegrityScope::Backups => {
+                IntegrityScope::VectorStore => {
+                    self.check_vectors(&spec.namespace, bank, depth.level, meter, body).await?;
+                }
+                IntegrityScope::Consistency | IntegrityScope::Backups => {
                     body.not_built(scope.name());
                     continue;
                 }

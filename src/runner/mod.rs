@@ -12,6 +12,7 @@ mod probe;
 mod progress;
 mod remote;
 mod scratch;
+mod vectors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -159,7 +160,7 @@ impl<E: Exchange> Runner<E> {
         match &task.work {
             Work::IntegrityCheck { level, scopes, share_percent } => {
                 let depth = integrity::Depth { level: *level, share_percent: *share_percent };
-                self.check_integrity(&spec.bank, depth, scopes, copies, meter, body).await
+                self.check_integrity(spec, depth, scopes, copies, meter, body).await
             }
             Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,

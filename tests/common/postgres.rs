@@ -44,15 +44,22 @@ impl Postgres {
     /// A server of its own, for tests that stop it.
     pub fn start() -> Option<Self> {
         let Some(bin) = binaries() else {
-            let why = "skipped: no PostgreSQL server (postgres, initdb) on PATH or in /usr/lib/postgresql/*/bin";
-            assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
-            eprintln!("{why}");
-            return None;
+            return skipped("no PostgreSQL server (postgres, initdb) on PATH or in /usr/lib/postgresql/*/bin");
         };
-        let folder = tempfile::tempdir().unwrap();
-        if let Some(user) = unprivileged() {
-            chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-        }
+        Some(Self::start_with(bin, folder()))
+    }
+
+    /// A server of its own that has pgvector: the distribution's, or that of the Python package `pgserver`.
+    pub fn with_pgvector() -> Option<Self> {
+        let folder = folder();
+        let bin = installed_pgvector().or_else(|| packaged_pgvector(folder.path()));
+        let Some(bin) = bin else {
+            return skipped("no PostgreSQL server with pgvector: pip install --no-deps pgserver");
+        };
+        Some(Self::start_with(bin, folder))
+    }
+
+    fn start_with(bin: PathBuf, folder: tempfile::TempDir) -> Self {
         let data = folder.path().join("data");
         let made = command(&bin.join("initdb"))
             .args(["--no-sync", "--auth=trust", "--username=memorybank", "--encoding=UTF8", "--locale=C", "-D"])
@@ -64,7 +71,7 @@ impl Postgres {
         let server = serve(&bin, folder.path(), port);
         let this = Self { bin, folder, port, server: Mutex::new(server) };
         this.wait_until_ready();
-        Some(this)
+        this
     }
 
     /// Makes an empty database; its URL.
@@ -148,6 +155,49 @@ fn serve(bin: &Path, folder: &Path, port: u16) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// What is not there to be tested with is told, and a failure where every tier is required.
+fn skipped<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "skipped: {why}");
+    eprintln!("skipped: {why}");
+    None
+}
+
+/// A folder that belongs to whom the server runs as.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(user) = unprivileged() {
+        chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
+    folder
+}
+
+/// The programs of the newest installed server that has pgvector.
+fn installed_pgvector() -> Option<PathBuf> {
+    let bin = binaries()?;
+    let version = bin.parent()?.file_name()?.to_owned();
+    let control = Path::new("/usr/share/postgresql").join(version).join("extension/vector.control");
+    control.is_file().then_some(bin)
+}
+
+/// The programs that the Python package `pgserver` brings, copied to where the server's user may run them.
+fn packaged_pgvector(folder: &Path) -> Option<PathBuf> {
+    let find =
+        "import importlib.util as u; s = u.find_spec('pgserver'); print(s.submodule_search_locations[0] if s else '')";
+    let found = Command::new("python3").args(["-c", find]).output().ok().filter(|found| found.status.success())?;
+    let package = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+    if !package.join("pginstall/bin/postgres").is_file() {
+        return None;
+    }
+    // The libraries beside the package are found by where they are from its programs.
+    let libraries = package.with_file_name("pgserver.libs");
+    let copied = Command::new("cp").arg("-r").arg(&package).arg(&libraries).arg(folder).status().unwrap();
+    assert!(copied.success(), "cannot copy {}", package.display());
+    let bin = folder.join("pgserver/pginstall/bin");
+    let opened = Command::new("chmod").args(["-R", "a+rx"]).arg(&bin).status().unwrap();
+    assert!(opened.success(), "cannot open {}", bin.display());
+    Some(bin)
 }
 
 /// PostgreSQL refuses to run as root.

@@ -1,9 +1,8 @@
 //! Asks the parts of a bank that answer over the network, each by one read, and tells whether they do.
 //!
 //! Nothing is written, nothing of an answer is kept, no redirect is followed, no proxy is used, and addresses that
-//! a machine's own network trusts are never called (`address`). docs/reachability.md tells the rules.
+//! a machine's own network trusts are never called (`net::address`). docs/reachability.md tells the rules.
 
-mod address;
 mod api;
 mod http;
 mod postgres;
@@ -13,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Client, Url};
 use thiserror::Error;
 
-use super::{SecretError, Secrets};
+use super::Secrets;
+use super::net::http::{Extra, Failure, place};
+use super::net::secret::{Held, Lack, NoSecret};
 use crate::domain::{
-    ApiEndpoint, Bank, Canary, Flavor, NetworkPart, PartSample, QdrantEndpoint, Reach, ReachReason, SecretKey,
-    SqlDatabase, Trust, VectorStore,
+    ApiEndpoint, Bank, Canary, Flavor, NetworkPart, PartSample, QdrantEndpoint, Reach, ReachReason, SqlDatabase, Trust,
+    VectorStore,
 };
 use api::Question;
-use http::{Extra, Failure, WHOLE};
+use http::WHOLE;
 
-/// How long a secret may take to be looked up.
-const SECRET: Duration = Duration::from_secs(5);
 /// How much later than the client itself its request is given up.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -60,6 +59,17 @@ impl Miss {
     }
 }
 
+impl From<NoSecret> for Miss {
+    fn from(no: NoSecret) -> Self {
+        let reason = match no.lack {
+            Lack::NotFound => ReachReason::SecretNotFound,
+            Lack::Forbidden => ReachReason::SecretForbidden,
+            Lack::Unreadable => ReachReason::SecretUnreadable,
+        };
+        Self::new(reason, no.message)
+    }
+}
+
 /// What a part that is asked over HTTP is called.
 struct Named {
     what: &'static str,
@@ -84,8 +94,6 @@ const QDRANT: Named = Named {
 impl Probes {
     /// What asks; it holds no connection open.
     pub fn new() -> Result<Self, ReachError> {
-        // The first one counts, and there is only one: whoever was earlier chose the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self { plain: http::client(Extra::default()).map_err(ReachError)? })
     }
 
@@ -140,7 +148,7 @@ impl Probes {
         let secret = held.header(api.token.as_ref(), name, before).await?;
         let question = Question::of(api, flavor);
         let url = question.url(api).ok_or_else(|| no_url(&API))?;
-        let place = http::place(&url);
+        let place = place(&url);
         let answer = self.get(&api.tls, held, url, secret, &API).await?;
         api::judge(question, &answer, &place)
     }
@@ -148,7 +156,7 @@ impl Probes {
     async fn ask_qdrant<S: Secrets>(&self, qdrant: &QdrantEndpoint, held: &Held<'_, S>) -> Result<(), Miss> {
         let secret = held.header(qdrant.api_key.as_ref(), HeaderName::from_static("api-key"), "").await?;
         let url = qdrant::url(qdrant).ok_or_else(|| no_url(&QDRANT))?;
-        let place = http::place(&url);
+        let place = place(&url);
         let answer = self.get(&qdrant.tls, held, url, secret, &QDRANT).await?;
         qdrant::judge(&answer, &place)
     }
@@ -162,7 +170,7 @@ impl Probes {
         named: &Named,
     ) -> Result<http::Answer, Miss> {
         let client = self.client(trust, held).await?;
-        let place = http::place(&url);
+        let place = place(&url);
         // The client keeps its own limit, and tells what it waited for; this one holds whatever it does.
         let answer = match tokio::time::timeout(WHOLE + SLACK, http::get(&client, url, secret)).await {
             Ok(answer) => answer,
@@ -185,19 +193,7 @@ impl Probes {
         if *trust == Trust::default() {
             return Ok(self.plain.clone());
         }
-        let mut extra = Extra { roots: Vec::new(), unverified: trust.insecure_skip_verify };
-        let Some(key) = &trust.ca else {
-            return http::client(extra).map_err(|_| Miss::new(ReachReason::SecretUnreadable, "no HTTP client"));
-        };
-        let no_pem = || {
-            let told = format!("secret {}, key {}: holds no certificate in PEM", key.name, key.key);
-            Miss::new(ReachReason::SecretUnreadable, told)
-        };
-        extra.roots = Certificate::from_pem_bundle(&held.bytes(key).await?).map_err(|_| no_pem())?;
-        if extra.roots.is_empty() {
-            return Err(no_pem());
-        }
-        http::client(extra).map_err(|_| no_pem())
+        Ok(held.client(trust, http::client).await?)
     }
 }
 
@@ -210,50 +206,4 @@ async fn ask_postgres(url: &str, wanted: postgres::Wanted<'_>) -> Result<(), Mis
     asked.unwrap_or_else(|_| {
         Err(Miss::new(wanted.unreachable, format!("the {} does not answer within 10 s", wanted.what)))
     })
-}
-
-/// The secrets of one bank.
-struct Held<'a, S> {
-    namespace: &'a str,
-    secrets: &'a S,
-}
-
-impl<S: Secrets> Held<'_, S> {
-    async fn bytes(&self, key: &SecretKey) -> Result<Vec<u8>, Miss> {
-        let found = tokio::time::timeout(SECRET, self.secrets.get(self.namespace, key)).await;
-        let found = found.unwrap_or_else(|_| Err(SecretError::Failed("not had within 5 s".to_owned())));
-        found.map_err(|error| {
-            let reason = match &error {
-                SecretError::NotFound(_) => ReachReason::SecretNotFound,
-                SecretError::Forbidden(_) => ReachReason::SecretForbidden,
-                SecretError::Failed(_) => ReachReason::SecretUnreadable,
-            };
-            Miss::new(reason, format!("secret {}, key {}: {error}", key.name, key.key))
-        })
-    }
-
-    /// A secret that is a line of text; the newline that editors leave at its end is none of it.
-    async fn text(&self, key: &SecretKey) -> Result<String, Miss> {
-        let text = String::from_utf8(self.bytes(key).await?).map_err(|_| {
-            Miss::new(ReachReason::SecretUnreadable, format!("secret {}, key {}: is no text", key.name, key.key))
-        })?;
-        Ok(text.trim().to_owned())
-    }
-
-    /// A secret as a header.
-    async fn header(
-        &self,
-        key: Option<&SecretKey>,
-        name: HeaderName,
-        before: &str,
-    ) -> Result<Option<(HeaderName, HeaderValue)>, Miss> {
-        let Some(key) = key else { return Ok(None) };
-        let text = self.text(key).await?;
-        let mut value = HeaderValue::from_str(&format!("{before}{text}")).map_err(|_| {
-            let told = format!("secret {}, key {}: cannot be sent as a header", key.name, key.key);
-            Miss::new(ReachReason::SecretUnreadable, told)
-        })?;
-        value.set_sensitive(true);
-        Ok(Some((name, value)))
-    }
 }

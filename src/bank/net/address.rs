@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// Why a host is not called.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum AddressError {
+pub(in crate::bank) enum AddressError {
     /// One of its addresses is forbidden.
     #[error("{0} is a link-local or metadata address, or one of its addresses is: it is never called")]
     Forbidden(String),
@@ -26,7 +26,7 @@ const METADATA_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
 
 /// Whether an address is never called, however it is written.
-pub(super) fn forbidden(address: IpAddr) -> bool {
+pub(in crate::bank) fn forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => forbidden_v4(address),
         IpAddr::V6(address) => {
@@ -56,7 +56,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// The addresses of a host, all of which may be called.
-pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
+pub(in crate::bank) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
     let found = tokio::net::lookup_host((host, port)).await;
     admitted(host, found.map(Iterator::collect))
 }
@@ -76,7 +76,7 @@ fn admitted(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<Vec<Socket
 /// Resolves names for the HTTP client, which calls just the addresses that this gives it. Addresses written as
 /// such do not come here.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guarded;
+pub(in crate::bank) struct Guarded;
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {

@@ -1,0 +1,259 @@
+//! A table as mem0 makes it with pgvector: `id uuid` as its key, `vector vector(N)`, `payload jsonb`.
+
+use std::fmt;
+
+use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::Reading;
+use super::error::PgvectorError;
+use crate::bank::Secrets;
+use crate::bank::net::postgres::{connect, failed};
+use crate::bank::net::secret::Held;
+use crate::domain::{Payload, PgvectorEndpoint, Point, PointId};
+use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, payload};
+
+/// The longest that one statement may take.
+const STATEMENT: &str = "120s";
+/// About how many bytes a page has, what a payload takes about, and the most rows of a page.
+const PAGE: usize = 4 << 20;
+const PAYLOAD: usize = 1_024;
+const MOST: usize = 10_000;
+
+const VISIBLE: &str = "SELECT c.oid::int8 FROM pg_catalog.pg_class c \
+    WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_catalog.pg_table_is_visible(c.oid)";
+const COLUMNS: &str = "SELECT a.attname::text, t.typname::text, a.atttypmod FROM pg_catalog.pg_attribute a \
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+    WHERE a.attrelid::int8 = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attname IN ('id', 'vector', 'payload')";
+const TABLES: &str = "SELECT c.relname::text FROM pg_catalog.pg_class c \
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' LIMIT 1000";
+
+/// A table, and the database that has it.
+#[derive(Clone)]
+pub(super) struct Table {
+    url: String,
+    name: String,
+}
+
+/// Without the url, which has a password.
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The rows of a table in the order of their ids, as they are at one moment.
+#[derive(Debug)]
+pub(super) struct Rows {
+    session: Session,
+    first: String,
+    further: String,
+    limit: i64,
+    reading: Reading,
+    last: Option<u128>,
+}
+
+#[derive(Debug)]
+struct Session {
+    connection: PgConnection,
+    place: String,
+}
+
+impl Table {
+    pub async fn open(
+        namespace: &str,
+        endpoint: &PgvectorEndpoint,
+        secrets: &impl Secrets,
+    ) -> Result<Self, PgvectorError> {
+        let url = Held { namespace, secrets }.text(&endpoint.url).await;
+        let url = url.map_err(|no| PgvectorError::Secret(no.message))?;
+        Ok(Self { url, name: endpoint.table.clone() })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the catalogue says of the table.
+    pub async fn collection(&self) -> Result<Collection, PgvectorError> {
+        let mut session = Session::begin(&self.url).await?;
+        let found: Option<i64> = sqlx::query_scalar(VISIBLE)
+            .bind(&self.name)
+            .fetch_optional(&mut session.connection)
+            .await
+            .map_err(|error| session.failed(&error))?;
+        let Some(table) = found else {
+            return Err(PgvectorError::NoTable { place: session.place, table: self.name.clone() });
+        };
+        let columns: Vec<(String, String, i32)> = sqlx::query_as(COLUMNS)
+            .bind(table)
+            .fetch_all(&mut session.connection)
+            .await
+            .map_err(|error| session.failed(&error))?;
+        session.end().await;
+        let mut size = None;
+        for (name, types) in [("id", &["uuid"][..]), ("vector", &["vector"]), ("payload", &["jsonb", "json"])] {
+            let column = columns.iter().find(|(column, ..)| column == name);
+            match column {
+                Some((_, found, modifier)) if types.contains(&found.as_str()) => {
+                    if name == "vector" {
+                        // Without a length it is -1.
+                        size = u32::try_from(*modifier).ok();
+                    }
+                }
+                Some((_, found, _)) => return Err(self.other(format!("{name} is of type {found}, not {}", types[0]))),
+                None => return Err(self.other(format!("it has no column {name}"))),
+            }
+        }
+        // What pgvector is given it keeps, whatever its length.
+        let dense = Dense { name: String::new(), size, distance: Distance::Unknown, normalised: false, several: false };
+        Ok(Collection { colour: Colour::Green, optimizer_error: None, dense: vec![dense], approximate_points: None })
+    }
+
+    fn other(&self, why: String) -> PgvectorError {
+        PgvectorError::OtherTable { table: self.name.clone(), why }
+    }
+
+    pub async fn others(&self) -> Result<Vec<String>, PgvectorError> {
+        let mut session = Session::begin(&self.url).await?;
+        let tables = sqlx::query_scalar(TABLES).fetch_all(&mut session.connection).await;
+        let tables = tables.map_err(|error| session.failed(&error))?;
+        session.end().await;
+        Ok(tables)
+    }
+
+    /// The rows of the table itself: an index that lost some is found by walking it.
+    pub async fn count(&self) -> Result<u64, PgvectorError> {
+        let mut session = Session::begin(&self.url).await?;
+        for index in ["enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"] {
+            session.run(format!("SET LOCAL {index} = off")).await?;
+        }
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", quoted(&self.name)));
+        let count: i64 =
+            sqlx::query_scalar(sql).fetch_one(&mut session.connection).await.map_err(|error| session.failed(&error))?;
+        session.end().await;
+        Ok(count.unsigned_abs())
+    }
+
+    pub async fn walk(&self, collection: &Collection, reading: Reading) -> Result<Rows, PgvectorError> {
+        let session = Session::begin(&self.url).await?;
+        let mut bytes = 16;
+        let mut columns = "id".to_owned();
+        if reading.payload {
+            columns.push_str(", payload::text AS payload");
+            bytes += PAYLOAD;
+        }
+        if reading.vector {
+            columns.push_str(", vector");
+            bytes += collection.dense.first().and_then(|dense| dense.size).unwrap_or(1_536) as usize * 4;
+        }
+        let table = quoted(&self.name);
+        let select = |compared: &str| {
+            format!("SELECT {columns} FROM {table} WHERE id {compared} $1::text::uuid ORDER BY id LIMIT $2")
+        };
+        Ok(Rows {
+            session,
+            first: select(">="),
+            further: select(">"),
+            limit: i64::try_from((PAGE / bytes).clamp(1, MOST)).unwrap_or(1),
+            reading,
+            last: None,
+        })
+    }
+}
+
+impl Rows {
+    /// The next rows, and whether there may be more.
+    pub async fn page(&mut self) -> Result<(Vec<Point>, bool), PgvectorError> {
+        let (sql, from) = match (self.last, self.reading.from) {
+            (Some(last), _) => (&self.further, PointId::Uuid(last)),
+            (None, Some(from @ PointId::Uuid(_))) => (&self.first, from),
+            // Numbers come before all UUIDs.
+            (None, Some(PointId::Number(_)) | None) => (&self.first, PointId::Uuid(0)),
+        };
+        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(from.to_string())
+            .bind(self.limit)
+            .fetch_all(&mut self.session.connection)
+            .await
+            .map_err(|error| self.session.failed(&error))?;
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == self.limit);
+        let mut points = Vec::with_capacity(rows.len());
+        for row in rows {
+            let point = point(&row, self.reading).map_err(|error| self.session.failed(&error))?;
+            if let PointId::Uuid(bits) = point.id {
+                self.last = Some(bits);
+            }
+            points.push(point);
+        }
+        Ok((points, full))
+    }
+}
+
+fn point(row: &PgRow, reading: Reading) -> Result<Point, sqlx::Error> {
+    let id = row.try_get_raw(0)?;
+    let bytes: [u8; 16] = id.as_bytes().map_err(sqlx::Error::Decode)?.try_into().map_err(odd)?;
+    let mut column = 1;
+    let mut read = Payload::default();
+    if reading.payload {
+        let text: Option<&str> = row.try_get(column)?;
+        let map = text.map(serde_json::from_str::<Option<_>>).transpose().map_err(odd)?;
+        read = payload(map.flatten().unwrap_or_default());
+        column += 1;
+    }
+    let vector = if reading.vector { vector(row, column)? } else { None };
+    Ok(Point { id: PointId::Uuid(u128::from_be_bytes(bytes)), payload: read, vector })
+}
+
+/// pgvector sends the number of numbers, two bytes that are zero, and the numbers.
+fn vector(row: &PgRow, column: usize) -> Result<Option<Vec<f32>>, sqlx::Error> {
+    use sqlx::ValueRef as _;
+
+    let raw = row.try_get_raw(column)?;
+    if raw.is_null() {
+        return Ok(None);
+    }
+    if raw.format() != PgValueFormat::Binary {
+        return Err(odd("a vector that is not sent as bytes"));
+    }
+    let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+    let numbers = bytes.get(4..).filter(|rest| {
+        let announced = u16::from_be_bytes([bytes[0], bytes[1]]);
+        rest.len() == usize::from(announced) * 4
+    });
+    let numbers = numbers.ok_or_else(|| odd("a vector that is not as long as it says"))?;
+    Ok(Some(numbers.chunks_exact(4).map(|four| f32::from_be_bytes([four[0], four[1], four[2], four[3]])).collect()))
+}
+
+fn odd(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
+}
+
+impl Session {
+    /// Begins to look at the database as it is now.
+    async fn begin(url: &str) -> Result<Self, PgvectorError> {
+        let (connection, place) = connect(url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
+        let mut session = Self { connection, place };
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await?;
+        Ok(session)
+    }
+
+    async fn run(&mut self, sql: String) -> Result<(), PgvectorError> {
+        let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut self.connection).await;
+        done.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> PgvectorError {
+        PgvectorError::of(failed(error, &self.place))
+    }
+
+    /// It was read; whether the server hears the farewell changes nothing.
+    async fn end(self) {
+        let _ = self.connection.close().await;
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
