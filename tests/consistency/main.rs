@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/qdrant/mod.rs"]
+mod qdrant;
 
 mod baseline;
 mod bed;
@@ -11,3 +13,4 @@ mod entities;
 mod faults;
 mod order;
 mod races;
+mod run;

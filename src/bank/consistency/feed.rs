@@ -15,7 +15,7 @@ use crate::engine::consistency::{Ascending, Row, Sums, bounds, of_point};
 /// Batches that wait: with the one that is compared and the one that is read, the most that a side holds.
 const AHEAD: usize = 1;
 /// The most points that are asked for at once.
-const PAGE: usize = 512;
+const PAGE: usize = 1_000;
 /// Points more than rows that are asked for in a range that is read alone.
 const SLACK: u64 = 8;
 

@@ -8,7 +8,9 @@ mod old;
 mod points;
 mod report;
 mod second;
+mod source;
 
 pub use compare::{Compared, Database, Settings, Shelf, compare};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points};
+pub use source::StoredPoints;

@@ -4,8 +4,7 @@ use crate::domain::{Point, PointId};
 
 /// The points of one collection, in ascending order of their ids.
 pub trait Points: Send + 'static {
-    /// Points from an id on, itself included, with payload and vector: at most so many, and fewer only where it is
-    /// better to ask again. None where there are no more. The error is in words for people.
+    /// Points from an id on, itself included, with payload and vector: about as many as it says, or fewer. None where there are no more. The error is in words for people.
     fn page(&mut self, from: PointId, most: usize) -> impl Future<Output = Result<Vec<Point>, String>> + Send;
 }
 
