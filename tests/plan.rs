@@ -393,6 +393,39 @@ fn damage_breaks_the_promise_that_it_concerns() {
 }
 
 #[test]
+fn the_worst_broken_invariant_is_the_reason() {
+    let cases: [(&[(&str, Severity)], &str); 9] = [
+        (&[("I1", Severity::High)], "MissingVectors"),
+        (&[("I3", Severity::Medium)], "OrphanVectors"),
+        (&[("I2", Severity::Critical)], "DeletedStillRecallable"),
+        (&[("I8", Severity::Critical)], "DimensionMismatch"),
+        (&[("I5", Severity::Medium)], "Inconsistent"),
+        (&[("I3", Severity::Medium), ("I4", Severity::High)], "TextDiffers"),
+        (&[("I4", Severity::High), ("I1", Severity::High)], "MissingVectors"),
+        (&[("I6", Severity::Critical), ("I2", Severity::Critical), ("I1", Severity::Critical)], "WrongOwner"),
+        (&[("I5", Severity::High), ("I3", Severity::Medium)], "Inconsistent"),
+    ];
+    for (broken, expected) in cases {
+        let mut world = World::new(&policy("}", DAILY));
+        for (invariant, severity) in broken {
+            world.damage(CorruptionEvent {
+                check: "consistency-text".to_owned(),
+                component: "vectors".to_owned(),
+                corruption_type: CorruptionType::DataInconsistency,
+                invariant: Some((*invariant).to_owned()),
+                severity: *severity,
+                object: format!("broken {invariant}"),
+                count: 1,
+                evidence: "1 row".to_owned(),
+                advice: "mend it".to_owned(),
+            });
+        }
+        world.step("2026-11-22T06:01:00Z");
+        assert_eq!(condition(world.status(), "Consistent"), ("False", expected), "{broken:?}");
+    }
+}
+
+#[test]
 fn the_strictest_threshold_counts() {
     let second = "---
 apiVersion: memorybank.dev/v1alpha1

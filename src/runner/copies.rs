@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
@@ -11,6 +13,8 @@ use crate::engine::integrity::sqlite::Judgement;
 /// A SQLite file of the bank as one run sees it.
 #[derive(Debug)]
 pub(super) struct Copied {
+    /// When it was begun: what changed after it is not in the copy.
+    pub at: Timestamp,
     /// The private copy, wiped with the last use of it; none where no copy could be made.
     pub copy: Option<SqliteCopy>,
     /// What the raw files say, or why there is no copy.
@@ -60,8 +64,10 @@ impl<'a> Copies<'a> {
         if let Some(made) = self.made.get(component) {
             return Ok(Arc::clone(made));
         }
+        let at = Timestamp::now();
         let copied = match self.places.volume(&place.volume) {
             Err(why) => Copied {
+                at,
                 copy: None,
                 checks: vec![Check::unknown("sqlite-copy", component, why)],
                 corruption: Vec::new(),
@@ -69,7 +75,7 @@ impl<'a> Copies<'a> {
             Ok(root) => {
                 let (root, path) = (root.to_owned(), place.path.clone());
                 let (scratch, meter) = (self.places.scratch.clone(), Arc::clone(meter));
-                blocking(move || copy(&root, &path, &scratch, component, &meter)).await?
+                blocking(move || copy(at, &root, &path, &scratch, component, &meter)).await?
             }
         };
         let copied = Arc::new(copied);
@@ -79,22 +85,22 @@ impl<'a> Copies<'a> {
 }
 
 /// Copies a file and judges what its bytes tell, before SQLite opens the copy.
-fn copy(root: &Path, path: &str, scratch: &Path, component: &str, meter: &Meter) -> Copied {
+fn copy(at: Timestamp, root: &Path, path: &str, scratch: &Path, component: &str, meter: &Meter) -> Copied {
     let mut copy = match sqlite::copy(root, path, scratch, meter) {
         Ok(copy) => copy,
         Err(error) => {
             let Judgement { checks, events } = error.judge(component, path);
-            return Copied { copy: None, checks, corruption: events };
+            return Copied { at, copy: None, checks, corruption: events };
         }
     };
     let Judgement { checks: judged, events: corruption } = copy.raw.judge(component);
     let mut checks = vec![copy.check(component)];
     checks.extend(judged);
     match copy.prepare() {
-        Ok(()) => Copied { copy: Some(copy), checks, corruption },
+        Ok(()) => Copied { at, copy: Some(copy), checks, corruption },
         Err(error) => {
             checks.push(Check::unknown("sqlite-copy", component, format!("the copy cannot be prepared: {error}")));
-            Copied { copy: None, checks, corruption }
+            Copied { at, copy: None, checks, corruption }
         }
     }
 }

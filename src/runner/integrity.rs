@@ -3,6 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::body::Body;
+use super::consistency::share;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
@@ -47,7 +48,11 @@ impl<E: Exchange> Runner<E> {
                 IntegrityScope::VectorStore => {
                     self.check_vectors(&spec.namespace, bank, depth.level, meter, body).await?;
                 }
-                IntegrityScope::Consistency | IntegrityScope::Backups => {
+                IntegrityScope::Consistency => {
+                    let share = share(depth.level, depth.share_percent);
+                    self.check_consistency(spec, share, copies, meter, body).await?;
+                }
+                IntegrityScope::Backups => {
                     body.not_built(scope.name());
                     continue;
                 }

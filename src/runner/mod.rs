@@ -4,6 +4,7 @@
 
 mod audit;
 mod body;
+mod consistency;
 mod copies;
 mod exchange;
 mod integrity;
@@ -163,6 +164,7 @@ impl<E: Exchange> Runner<E> {
                 self.check_integrity(spec, depth, scopes, copies, meter, body).await
             }
             Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
+            Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -125,6 +125,19 @@ impl Reader {
         self.run(query, take).await
     }
 
+    /// The same between two texts, `?1` and `?2`, with `?3` for how many.
+    pub(super) async fn each_between(
+        &mut self,
+        sql: &str,
+        (after, before): (&str, &str),
+        limit: i64,
+        take: impl FnMut(&SqliteRow) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let query =
+            sqlx::query(AssertSqlSafe(sql.to_owned())).bind(after.to_owned()).bind(before.to_owned()).bind(limit);
+        self.run(query, take).await
+    }
+
     async fn run(
         &mut self,
         query: Query<'_, Sqlite, SqliteArguments>,

@@ -12,9 +12,9 @@ use crate::engine::integrity::sqlite::cell::Cell;
 use crate::engine::integrity::sqlite::text::Encoding;
 
 /// What a packed text is to hold, in bytes: within the second-level cache.
-const PACKED: usize = 256 << 10;
+pub(super) const PACKED: usize = 256 << 10;
 /// The most rows in one text.
-const ROWS: i64 = 1_024;
+pub(super) const ROWS: i64 = 1_024;
 
 /// A column to read.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ pub(super) async fn rows(
 
 /// The expressions of the cells as stored. Unary plus makes them expressions, of which sqlx reads no name
 /// and no type from the schema: it panics where a damaged schema holds no text there.
-fn bare(columns: &[Wanted<'_>], encoding: Encoding) -> String {
+pub(super) fn bare(columns: &[Wanted<'_>], encoding: Encoding) -> String {
     let column = |column: &Wanted<'_>| match (encoding, quoted(column.name)) {
         (Encoding::Utf8, name) => format!(", +{name}"),
         (_, name) => format!(", CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"),
@@ -114,7 +114,7 @@ fn bare(columns: &[Wanted<'_>], encoding: Encoding) -> String {
 /// The expression that packs one row: its number, then each cell's text, a NUL, and `n` for NULL or `v`. A row
 /// that has a cell of another type begins with `!`. In SQLite's order numbers are less than text, and bytes
 /// greater, so that a comparison tells the type, and without the price of calling `typeof`.
-fn pack(columns: &[Wanted<'_>]) -> String {
+pub(super) fn pack(columns: &[Wanted<'_>]) -> String {
     let odd = |column: &Wanted<'_>| match (quoted(column.name), column.number) {
         (name, true) => format!("+{name} >= ''"),
         (name, false) => format!("+{name} < '' OR +{name} >= x''"),
@@ -130,7 +130,7 @@ fn pack(columns: &[Wanted<'_>]) -> String {
 
 /// The row numbers and cells of a packed text; none where it does not tell all exactly. A NUL within a cell
 /// makes one cell too many, which nothing else can make good.
-fn unpack<'t>(mut text: &'t [u8], rows: i64, columns: &[Wanted<'_>]) -> Option<Vec<Cell<'t>>> {
+pub(super) fn unpack<'t>(mut text: &'t [u8], rows: i64, columns: &[Wanted<'_>]) -> Option<Vec<Cell<'t>>> {
     let rows = usize::try_from(rows).ok()?;
     let mut cells = Vec::with_capacity(rows.checked_mul(columns.len() + 1)?);
     for _ in 0..rows {

@@ -164,6 +164,11 @@ impl Table {
 }
 
 impl Rows {
+    /// With pages of at most so many.
+    pub fn at_most(&mut self, most: usize) {
+        self.limit = self.limit.min(i64::try_from(most).unwrap_or(i64::MAX)).max(1);
+    }
+
     /// The next rows, and whether there may be more.
     pub async fn page(&mut self) -> Result<(Vec<Point>, bool), PgvectorError> {
         let (sql, from) = match (self.last, self.reading.from) {

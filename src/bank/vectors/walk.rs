@@ -67,6 +67,16 @@ impl Walk {
         Self { store: Store::Pgvector(rows), last: None, done: false }
     }
 
+    /// With pages of at most so many points, for who wants a few.
+    #[must_use]
+    pub fn at_most(mut self, most: usize) -> Self {
+        match &mut self.store {
+            Store::Qdrant(of) => of.limit = of.limit.min(most.max(1)),
+            Store::Pgvector(rows) => rows.at_most(most),
+        }
+        self
+    }
+
     /// The last point that was given.
     pub const fn last(&self) -> Option<PointId> {
         self.last

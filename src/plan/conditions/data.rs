@@ -35,6 +35,22 @@ fn reason(event: &CorruptionEvent) -> ConditionReason {
     }
 }
 
+/// What Consistent is called when an invariant is broken, worst last among those of one severity: what shows one
+/// person the memories of another, or brings back what was deleted, is worse than what is forgotten.
+const BROKEN: [(&str, ConditionReason); 6] = [
+    ("I3", ConditionReason::OrphanVectors),
+    ("I4", ConditionReason::TextDiffers),
+    ("I8", ConditionReason::DimensionMismatch),
+    ("I1", ConditionReason::MissingVectors),
+    ("I2", ConditionReason::DeletedStillRecallable),
+    ("I6", ConditionReason::WrongOwner),
+];
+
+/// The place of an event's invariant among those that have a reason of their own.
+fn broken(event: &CorruptionEvent) -> Option<usize> {
+    BROKEN.iter().position(|(invariant, _)| event.invariant.as_deref() == Some(invariant))
+}
+
 /// Whether there may be events of `Medium` and above that the summary has no room to list.
 fn more_than_listed(facts: &BankFacts) -> bool {
     let top = &facts.corruption.top;
@@ -71,9 +87,12 @@ pub fn intact(wanted: &[Wanted], facts: &BankFacts, wake: &mut Wake) -> Judged {
 /// No invariant is broken, and what measures the invariants measured all: with a vector store the comparison
 /// of both sides, else the check of the database.
 pub fn consistent(bank: &Bank, wanted: &[Wanted], facts: &BankFacts, wake: &mut Wake) -> Judged {
-    let events: Vec<_> = facts.corruption.top.iter().map(|(_, event)| event).filter(|e| breaks_consistent(e)).collect();
-    if !events.is_empty() {
-        return Judged::bad(ConditionReason::Inconsistent, told(&events, facts.corruption.open));
+    let mut events: Vec<_> =
+        facts.corruption.top.iter().map(|(_, event)| event).filter(|e| breaks_consistent(e)).collect();
+    events.sort_by_key(|event| std::cmp::Reverse((event.severity, broken(event))));
+    if let Some(worst) = events.first() {
+        let reason = broken(worst).map_or(ConditionReason::Inconsistent, |place| BROKEN[place].1);
+        return Judged::bad(reason, told(&events, facts.corruption.open));
     }
     if bank.database.is_none() && bank.history.is_none() && bank.vector_store.is_none() {
         return Judged::unknown(ConditionReason::NotConfigured, "this bank declares nothing that could disagree");

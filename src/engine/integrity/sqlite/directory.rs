@@ -29,6 +29,16 @@ impl Part {
         usize::try_from(rows / self.of).unwrap_or_default()
     }
 
+    /// Whether it is the first.
+    pub const fn is_first(self) -> bool {
+        self.index == 0
+    }
+
+    /// Whether an id is in this part.
+    pub fn has_id(self, id: u128) -> bool {
+        self.has(key(&id.to_be_bytes()))
+    }
+
     /// Whether a key is in this part.
     pub const fn has(self, key: u64) -> bool {
         key % self.of == self.index

@@ -1,0 +1,203 @@
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::feed::{self, Feed};
+use super::old::Old;
+use super::points::Points;
+use super::report::{Read, report};
+use super::second;
+use crate::bank::sqlite::MemoryReader;
+use crate::bank::{Cancelled, Meter};
+use crate::domain::{Check, CorruptionEvent, Output, Point};
+use crate::engine::consistency::baseline::{INDEX, Index, Record, Share, Writer, choose};
+use crate::engine::consistency::{Clock, Pass, RANGES, RepairPlan, Row, Totals, Turn, of, of_point, turn};
+
+/// Where runs get the baseline that earlier ones left, and leave the next one. Errors are words for people.
+pub trait Shelf: Sync {
+    /// The newest output of this name; none where there is none yet.
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<Vec<u8>>, String>> + Send;
+
+    /// Keeps an output for later runs.
+    fn keep(&self, name: String, bytes: Vec<u8>) -> impl Future<Output = Result<Output, String>> + Send;
+}
+
+/// A SQLite database: its private copy, and where a fresh one is had from.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// The database file of the copy.
+    pub copy: PathBuf,
+    /// When the copy was made.
+    pub copied: Timestamp,
+    /// The folder of the volume.
+    pub root: PathBuf,
+    /// The database beneath it.
+    pub path: String,
+    /// Where fresh copies are made.
+    pub scratch: PathBuf,
+}
+
+/// How a comparison is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How much of the points is read.
+    pub share: Share,
+    /// How long a change may take to reach both sides.
+    pub grace: Duration,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compared {
+    /// One row for each check.
+    pub checks: Vec<Check>,
+    /// How both sides differ.
+    pub corruption: Vec<CorruptionEvent>,
+    /// What would mend it.
+    pub plan: RepairPlan,
+    /// How much of the content has been read by now.
+    pub coverage_percent: Option<u8>,
+    /// The next baseline.
+    pub outputs: Vec<Output>,
+}
+
+/// Compares the memories of a database with their points, and both with what they were.
+///
+/// # Errors
+/// The meter is cancelled.
+pub async fn compare<P: Points, S: Shelf>(
+    database: &Database,
+    points: P,
+    shelf: &S,
+    settings: Settings,
+    meter: &Arc<Meter>,
+) -> Result<Compared, Cancelled> {
+    let begun = Instant::now();
+    meter
+        .unless_cancelled(async {
+            let clock = Clock { read: database.copied.as_microsecond(), grace: micros(settings.grace) };
+            let mut pass = Pass::new(clock, None);
+            let mut read = Read::default();
+            let compared = work(database, points, shelf, settings, &mut pass, &mut read, begun, meter).await;
+            read.broken = compared.err();
+            report(&pass, read, settings.share)
+        })
+        .await
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[allow(clippy::too_many_arguments)] // The parts of one comparison, each borrowed on its own.
+async fn work<P: Points, S: Shelf>(
+    database: &Database,
+    points: P,
+    shelf: &S,
+    settings: Settings,
+    pass: &mut Pass<'_>,
+    read: &mut Read,
+    begun: Instant,
+    meter: &Arc<Meter>,
+) -> Result<(), String> {
+    let rows = |why: String| format!("the rows: {why}");
+    let mut reader = MemoryReader::open(&database.copy).await.map_err(rows)?;
+    let size = std::fs::metadata(&database.copy).map_or(0, |file| file.len());
+    meter.grow(size);
+    let sums = reader.sums().await.map_err(rows)?;
+    read.totals = Totals { live: sums.live, broken: sums.broken };
+    let mut old = match index(shelf).await {
+        Ok(index) => index.map(|index| Old::new(shelf, index)),
+        Err(why) => {
+            read.baseline = Some(why);
+            None
+        }
+    };
+    let (chosen, cursor) = choose(old.as_ref().map(|old| &old.index), &sums, settings.share);
+    read.chosen = chosen.iter().filter(|chosen| **chosen).count();
+    read.first = old.is_none();
+    let mut writer =
+        Writer::new(old.as_ref().map(|old| &old.index), database.copied.as_microsecond(), cursor, settings.share);
+    let spans = feed::spans(&chosen);
+    let (mut row_feed, row_task) = feed::rows(reader, spans.clone());
+    let (mut point_feed, point_task) = feed::points(points, spans, &sums);
+    for (range, chosen) in chosen.iter().enumerate() {
+        let entries = match &mut old {
+            Some(old) if read.baseline.is_none() => old.entries(range).await.unwrap_or_else(|why| {
+                read.baseline = Some(why);
+                Vec::new()
+            }),
+            _ => Vec::new(),
+        };
+        let (record, entries) = if *chosen {
+            pass.enter(range, entries);
+            walk(range, &mut row_feed, &mut point_feed, pass).await?;
+            read.disagreeing += usize::from(pass.rows_of_range() != sums.ranges[range]);
+            pass.leave(writer.generation())
+        } else {
+            (old.as_ref().map_or(Record::default(), |old| old.index.records[range]), entries)
+        };
+        if read.baseline.is_none()
+            && let Some((name, bytes)) = writer.range(range, record, &entries)
+        {
+            keep(shelf, name, bytes, read).await;
+        }
+        meter.advance(size / RANGES as u64);
+        meter.check().map_err(|cancelled| cancelled.to_string())?;
+    }
+    row_task.end().await?;
+    let points = point_task.end().await?;
+    if read.disagreeing > 0 {
+        return Ok(());
+    }
+    if read.baseline.is_none() {
+        read.cut = writer.cut + pass.cut;
+        let (last, index) = writer.finish();
+        if let Some((name, bytes)) = last {
+            keep(shelf, name, bytes, read).await;
+        }
+        read.coverage = settings.share.rounds().map(|rounds| index.coverage_percent(rounds));
+        keep(shelf, INDEX.to_owned(), index.to_bytes(), read).await;
+    }
+    if !pass.suspects.is_empty() {
+        let wait = settings.grace.saturating_sub(begun.elapsed());
+        read.unconfirmed = second::look(database, points, &sums, (wait, settings.grace), pass, meter).await.err();
+    }
+    Ok(())
+}
+
+async fn index<S: Shelf>(shelf: &S) -> Result<Option<Index>, String> {
+    let bytes = shelf.load(INDEX).await?;
+    bytes.map(|bytes| Index::from_bytes(&bytes)).transpose().map_err(|error| error.to_string())
+}
+
+async fn keep<S: Shelf>(shelf: &S, name: String, bytes: Vec<u8>, read: &mut Read) {
+    match shelf.keep(name, bytes).await {
+        Ok(output) => read.outputs.push(output),
+        Err(why) => read.baseline = Some(why),
+    }
+}
+
+/// Takes all rows and points of one range, each id once.
+pub(super) async fn walk(
+    range: usize,
+    rows: &mut Feed<Row>,
+    points: &mut Feed<Point>,
+    pass: &mut Pass<'_>,
+) -> Result<(), String> {
+    loop {
+        rows.fill().await.map_err(|why| format!("the rows: {why}"))?;
+        points.fill().await.map_err(|why| format!("the points: {why}"))?;
+        let row = rows.peek().map(|row| row.id).filter(|id| of(*id) == range);
+        let point = points.peek().map(|point| point.id).filter(|id| of_point(*id) == range);
+        match turn(row, point) {
+            None => return Ok(()),
+            Some(Turn::Row) => pass.see(rows.take().as_ref(), None),
+            Some(Turn::Point) => pass.see(None, points.take().as_ref()),
+            Some(Turn::Both) => pass.see(rows.take().as_ref(), points.take().as_ref()),
+        }
+    }
+}

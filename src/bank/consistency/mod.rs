@@ -1,0 +1,16 @@
+//! Reads both sides of a bank, its memories and its points, side by side, and keeps what the next run compares with.
+//! What a difference means is judged by `engine::consistency`.
+
+mod compare;
+mod entities;
+mod feed;
+mod old;
+mod points;
+mod report;
+mod second;
+mod source;
+
+pub use compare::{Compared, Database, Settings, Shelf, compare};
+pub use entities::{Links, check_links};
+pub use points::{MemoryPoints, Points};
+pub use source::StoredPoints;
