@@ -64,7 +64,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        matches!(self, Self::Probe | Self::IntegrityCheck | Self::SecurityAudit)
+        matches!(self, Self::Probe | Self::Backup | Self::VerifyBackup | Self::IntegrityCheck | Self::SecurityAudit)
     }
 }
 
@@ -96,7 +96,7 @@ impl IntegrityScope {
 
     /// Whether this version can measure it.
     pub const fn implemented(self) -> bool {
-        matches!(self, Self::Database | Self::Files)
+        matches!(self, Self::Database | Self::Files | Self::Backups)
     }
 }
 

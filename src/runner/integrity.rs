@@ -39,7 +39,12 @@ impl<E: Exchange> Runner<E> {
                         self.check_files(tree, depth, meter, body).await?;
                     }
                 }
-                IntegrityScope::VectorStore | IntegrityScope::Consistency | IntegrityScope::Backups => {
+                IntegrityScope::Backups => {
+                    for tree in &bank.backups {
+                        self.judge_sets(tree, meter, body).await?;
+                    }
+                }
+                IntegrityScope::VectorStore | IntegrityScope::Consistency => {
                     body.not_built(scope.name());
                     continue;
                 }

@@ -15,6 +15,7 @@ mod schema;
 mod scratch;
 mod set;
 mod snapshot;
+mod stock;
 mod structure;
 mod table;
 
@@ -25,4 +26,5 @@ pub use erasure::erasure;
 pub use error::CopyError;
 pub use history::check_history;
 pub use query::SqliteError;
-pub use scratch::wipe;
+pub use scratch::{free, wipe};
+pub use stock::{Stock, take_stock};

@@ -114,6 +114,7 @@ mod tests {
             sha256: Digest::of(b"stored"),
             raw_sha256: Some(Digest::of(b"raw")),
             rows: BTreeMap::new(),
+            orphans: 0,
             files: None,
             points: None,
             damage: None,

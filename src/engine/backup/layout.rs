@@ -20,6 +20,10 @@ pub fn file_tree(tree: &str) -> String {
 impl SetManifest {
     /// The text of `SHA256SUMS`. Paths within a set need no escape.
     pub fn to_sha256sums(&self) -> String {
-        self.parts.iter().map(|part| format!("{}  {}\n", part.sha256, part.path)).collect()
+        let mut text = String::new();
+        for part in &self.parts {
+            text.extend([part.sha256.to_string().as_str(), "  ", &part.path, "\n"]);
+        }
+        text
     }
 }

@@ -41,6 +41,9 @@ pub struct Part {
     /// How many rows each table has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<String, u64>,
+    /// How many rows refer to rows which do not exist, as in the source.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub orphans: u64,
     /// How many files and links an archive holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
@@ -51,6 +54,11 @@ pub struct Part {
     /// is never taken as verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A declared part of the bank that the set does not hold.
