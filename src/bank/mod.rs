@@ -1,6 +1,7 @@
-//! Effects on the parts of a bank: its SQLite files, its file trees, its texts, and what of it answers over the
-//! network.
+//! Effects on the parts of a bank: its SQLite files, its file trees, its texts, its backup sets, and what of it answers
+//! over the network.
 
+pub mod backup;
 pub mod consistency;
 pub mod files;
 pub mod leaks;

@@ -69,6 +69,18 @@ pub struct FileTree {
     pub mutable: Mutable,
 }
 
+/// Where a bank's own backup sets are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repository {
+    /// A folder; none where it is a bucket, which a later version writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathInVolume>,
+    /// Whether sets are to be encrypted, which a later version can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
+}
+
 /// The parts of one bank, as a run needs them: names only; where a volume is mounted and a secret lies
 /// is an argument of the runner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,9 +108,12 @@ pub struct Bank {
     /// Trees under a manifest.
     #[serde(default)]
     pub files: Vec<FileTree>,
-    /// Names of backup sets that other tools made; judged by a later version.
+    /// Trees of backup sets that other tools made.
     #[serde(default)]
     pub backups: Vec<FileTree>,
+    /// Where its own backup sets are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
     /// The Compose file that runs the bank, where it declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<PathInVolume>,

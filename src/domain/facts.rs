@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CorruptionEvent, Finding, FindingState, Level, Outcome, PartSample, TaskKind};
+use super::{BackupVerdict, CorruptionEvent, Finding, FindingState, Level, Outcome, PartSample, TaskKind};
 
 /// What the store knows of one bank: all that conditions are derived from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct BankFacts {
     /// The newest sample of each part that answers over the network.
     #[serde(default)]
     pub reach: Vec<PartSample>,
+    /// What verification says of its backup sets; none where it never came to a verdict.
+    #[serde(default)]
+    pub backup: Option<BackupVerdict>,
 }
 
 /// The newest measurement of one scope at one level.

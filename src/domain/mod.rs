@@ -3,6 +3,7 @@
 //! Nothing here knows Kubernetes, a database, a clock or a network. Everything that crosses a floor
 //! (a run to execute, its report, what was found) is one of these types.
 
+mod backup;
 mod bank;
 mod check;
 mod corruption;
@@ -20,7 +21,8 @@ mod sample;
 mod severity;
 mod task;
 
-pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, SqlDatabase, VectorStore};
+pub use backup::{BackupVerdict, LatestSet, VerifiedSet};
+pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore};
 pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};

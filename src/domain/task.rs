@@ -64,7 +64,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        matches!(self, Self::Probe | Self::IntegrityCheck | Self::ConsistencyCheck | Self::SecurityAudit)
+        !matches!(self, Self::RestoreTest | Self::Optimize | Self::Prune | Self::Learn)
     }
 }
 
@@ -92,11 +92,6 @@ impl IntegrityScope {
             Self::Files => "Files",
             Self::Backups => "Backups",
         }
-    }
-
-    /// Whether this version can measure it.
-    pub const fn implemented(self) -> bool {
-        matches!(self, Self::Database | Self::VectorStore | Self::Consistency | Self::Files)
     }
 }
 

@@ -85,6 +85,14 @@ pub enum JobError {
     Unwritable(String),
 }
 
+/// The volumes of the bank that a Job mounts, by name.
+#[derive(Debug)]
+struct Mounted {
+    needed: BTreeSet<String>,
+    /// Those of them that are mounted for writing.
+    written: BTreeSet<String>,
+}
+
 /// Builds the Job of a run.
 pub fn job(order: &JobOrder<'_>) -> Result<Job, JobError> {
     let spec = serde_json::to_string(order.spec).map_err(|error| JobError::Unwritable(error.to_string()))?;
@@ -162,12 +170,14 @@ fn failure_policy() -> PodFailurePolicy {
 }
 
 fn pod(order: &JobOrder<'_>, template: &JobTemplate) -> Result<core::PodSpec, JobError> {
-    let mounted = needs::volumes(&order.spec.bank, &order.spec.tasks);
+    let mounted = Mounted {
+        needed: needs::volumes(&order.spec.bank, &order.spec.tasks),
+        written: needs::written(&order.spec.bank, &order.spec.tasks),
+    };
     let security = template.pod_security.clone().unwrap_or_default();
     let uid = security.run_as_user.unwrap_or(UID);
     let scratch_class = template.scratch.as_ref().and_then(|scratch| scratch.storage_class_name.as_ref());
-    // The kubelet gives a volume that is made for the pod to this group; claims of the bank are read-only, and keep
-    // theirs.
+    // The kubelet gives a volume that is made for the pod to this group; claims that are only read keep theirs.
     let fs_group = security.fs_group.or_else(|| scratch_class.map(|_| security.run_as_group.unwrap_or(UID)));
     Ok(core::PodSpec {
         restart_policy: Some("Never".to_owned()),
@@ -202,7 +212,7 @@ fn pod(order: &JobOrder<'_>, template: &JobTemplate) -> Result<core::PodSpec, Jo
     })
 }
 
-fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<String>) -> core::Container {
+fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &Mounted) -> core::Container {
     let mut args = vec![
         "run".to_owned(),
         format!("--spec={SETUP}/spec.json"),
@@ -214,7 +224,7 @@ fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<St
         format!("--scratch={SCRATCH}"),
         format!("--termination-log={TERMINATION}"),
     ];
-    args.extend(mounted.iter().map(|name| format!("--volume={name}={VOLUMES}/{name}")));
+    args.extend(mounted.needed.iter().map(|name| format!("--volume={name}={VOLUMES}/{name}")));
     let mount = |name: &str, path: String, read_only: bool| core::VolumeMount {
         name: name.to_owned(),
         mount_path: path,
@@ -227,7 +237,9 @@ fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<St
         mount("mb-secrets", SECRETS.to_owned(), true),
         mount("mb-scratch", SCRATCH.to_owned(), false),
     ];
-    mounts.extend(mounted.iter().map(|name| mount(&bank_volume(name), format!("{VOLUMES}/{name}"), true)));
+    let of_bank =
+        |name: &String| mount(&bank_volume(name), format!("{VOLUMES}/{name}"), !mounted.written.contains(name));
+    mounts.extend(mounted.needed.iter().map(of_bank));
     let extra = |volume: &ExtraVolume| {
         mount(&extra_volume(&volume.name), volume.mount_path.clone(), volume.empty_dir.is_none())
     };

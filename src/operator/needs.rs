@@ -4,17 +4,33 @@ use std::collections::BTreeSet;
 
 use crate::domain::{AuditScope, Bank, IntegrityScope, PathInVolume, SqlDatabase, Task, Work};
 
-/// The volumes of a bank that its tasks read, by name. No task of this version writes to a bank.
+/// The volumes of a bank that its tasks need, by name.
 pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
     for task in tasks {
         match &task.work {
             Work::IntegrityCheck { scopes, .. } => scopes.iter().for_each(|scope| of_check(bank, *scope, &mut needed)),
             Work::SecurityAudit { scopes } => scopes.iter().for_each(|scope| of_audit(bank, *scope, &mut needed)),
+            Work::Backup | Work::VerifyBackup => {
+                // Verification holds a set against the living bank.
+                of_check(bank, IntegrityScope::Database, &mut needed);
+                of_check(bank, IntegrityScope::Files, &mut needed);
+                needed.extend(repository(bank).map(|place| place.volume.clone()));
+            }
             _ => {}
         }
     }
     needed
+}
+
+/// Those of them that are written to: the repository's, by a backup alone. Nothing of the bank itself is.
+pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
+    let writes = tasks.iter().any(|task| task.work == Work::Backup);
+    repository(bank).filter(|_| writes).map(|place| place.volume.clone()).into_iter().collect()
+}
+
+fn repository(bank: &Bank) -> Option<&PathInVolume> {
+    bank.repository.as_ref()?.folder.as_ref()
 }
 
 /// Whether the tasks copy a SQLite file, whose locks and shared memory need the kernel of whoever writes it.
@@ -35,7 +51,8 @@ fn of_check(bank: &Bank, scope: IntegrityScope, needed: &mut BTreeSet<String>) {
     match scope {
         IntegrityScope::Database => needed.extend(databases(bank).map(|place| place.volume.clone())),
         IntegrityScope::Files => needed.extend(bank.files.iter().map(|tree| tree.root.volume.clone())),
-        IntegrityScope::VectorStore | IntegrityScope::Consistency | IntegrityScope::Backups => {}
+        IntegrityScope::Backups => needed.extend(bank.backups.iter().map(|tree| tree.root.volume.clone())),
+        IntegrityScope::VectorStore | IntegrityScope::Consistency => {}
     }
 }
 

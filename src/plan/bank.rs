@@ -10,11 +10,11 @@ use super::row::{Row, plan_row};
 use super::run_spec::{exclusive, needs_network, run_spec};
 use super::view::{Asks, Observed, RunOwner, RunView};
 use super::wake::{Wake, second};
-use crate::domain::{Phase, Reason, RunSpec, Task, TaskKind};
+use crate::domain::{BankFacts, Phase, Reason, RunSpec, Task, TaskKind};
 use crate::engine::health::{Promise, Standing, health};
 use crate::resources::{
-    ConditionName, ConditionStatus, CorruptionStatus, FindingCounts, Health, MemoryBankStatus, ScheduleStatus, Time,
-    ValidBank,
+    BackupStatus, ConditionName, ConditionStatus, CorruptionStatus, FindingCounts, Health, MemoryBankStatus,
+    ScheduleStatus, Time, ValidBank,
 };
 
 /// The most schedules of all policies that are run on one bank.
@@ -248,9 +248,19 @@ fn status(
             open: Some(corruption.open),
             last_detected_time: corruption.last_detected.map(Time),
         }),
-        backup: old.backup,
+        backup: verified(&observed.facts),
         predictions: old.predictions,
     }
+}
+
+/// The newest set that is known to be good.
+fn verified(facts: &BankFacts) -> Option<BackupStatus> {
+    let verified = facts.backup.as_ref()?.verified.as_ref()?;
+    Some(BackupStatus {
+        last_verified_time: Some(Time(second(verified.time))),
+        last_verified_name: Some(verified.set.clone()),
+        size_bytes: Some(verified.bytes),
+    })
 }
 
 fn promise(name: ConditionName, status: ConditionStatus) -> Promise {

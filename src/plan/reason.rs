@@ -41,6 +41,9 @@ pub enum ConditionReason {
     NotAudited,
     AuditStale,
     // BackedUp
+    NoBackup,
+    BackupTooOld,
+    VerificationFailed,
     NotVerified,
     // OnSchedule
     SlotMissed,
@@ -102,6 +105,9 @@ impl ConditionReason {
             Self::Vulnerable => "Vulnerable",
             Self::NotAudited => "NotAudited",
             Self::AuditStale => "AuditStale",
+            Self::NoBackup => "NoBackup",
+            Self::BackupTooOld => "BackupTooOld",
+            Self::VerificationFailed => "VerificationFailed",
             Self::NotVerified => "NotVerified",
             Self::SlotMissed => "SlotMissed",
             Self::Overdue => "Overdue",

@@ -231,11 +231,12 @@ fn keep<T>(parsed: Result<T, Vec<Violation>>, list: &mut Vec<T>) -> Vec<Violatio
 
 fn later_parts(work: &Work) -> Vec<String> {
     let unmeasured = |what: &str| format!("{what} comes with a later version: it will end Unknown/NotMeasured");
-    let scopes: Vec<&str> = match work {
-        Work::IntegrityCheck { scopes, .. } => scopes.iter().filter(|s| !s.implemented()).map(|s| s.name()).collect(),
-        Work::SecurityAudit { scopes } => scopes.iter().filter(|s| !s.implemented()).map(|s| s.name()).collect(),
-        _ if !work.kind().implemented() => return vec![unmeasured(&format!("the task {}", work.kind().name()))],
+    match work {
+        Work::SecurityAudit { scopes } => {
+            let later = scopes.iter().filter(|scope| !scope.implemented());
+            later.map(|scope| unmeasured(&format!("the scope {}", scope.name()))).collect()
+        }
+        _ if !work.kind().implemented() => vec![unmeasured(&format!("the task {}", work.kind().name()))],
         _ => Vec::new(),
-    };
-    scopes.into_iter().map(|scope| unmeasured(&format!("the scope {scope}"))).collect()
+    }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
-use crate::domain::{Bank, Check, CorruptionEvent, PathInVolume, SqlDatabase};
+use crate::domain::{Bank, Check, CorruptionEvent, LatestSet, PathInVolume, SqlDatabase};
 use crate::engine::integrity::sqlite::Judgement;
 
 /// A SQLite file of the bank as one run sees it.
@@ -23,11 +23,15 @@ pub(super) struct Copied {
     pub corruption: Vec<CorruptionEvent>,
 }
 
-/// The copies that the tasks of one run share: each file is copied at most once.
+/// What the tasks of one run share: copies, each file copied at most once, and the set that it made.
 #[derive(Debug)]
 pub(super) struct Copies<'a> {
     places: &'a Places,
-    made: BTreeMap<&'static str, Arc<Copied>>,
+    copied: BTreeMap<&'static str, Arc<Copied>>,
+    /// The uid of the run.
+    pub uid: String,
+    /// The backup set that this run made: an output is no input before the report is stored.
+    pub made: Option<LatestSet>,
 }
 
 /// The component names of the two SQLite files of a bank.
@@ -35,8 +39,8 @@ pub(super) const DATABASE: &str = "database";
 pub(super) const HISTORY: &str = "history";
 
 impl<'a> Copies<'a> {
-    pub fn new(places: &'a Places) -> Self {
-        Self { places, made: BTreeMap::new() }
+    pub fn new(places: &'a Places, uid: &str) -> Self {
+        Self { places, copied: BTreeMap::new(), uid: uid.to_owned(), made: None }
     }
 
     /// The bank's SQLite database; none where it has none.
@@ -61,7 +65,7 @@ impl<'a> Copies<'a> {
         place: &PathInVolume,
         meter: &Arc<Meter>,
     ) -> Result<Arc<Copied>, String> {
-        if let Some(made) = self.made.get(component) {
+        if let Some(made) = self.copied.get(component) {
             return Ok(Arc::clone(made));
         }
         let at = Timestamp::now();
@@ -79,7 +83,7 @@ impl<'a> Copies<'a> {
             }
         };
         let copied = Arc::new(copied);
-        self.made.insert(component, Arc::clone(&copied));
+        self.copied.insert(component, Arc::clone(&copied));
         Ok(copied)
     }
 }

@@ -53,8 +53,9 @@ impl<E: Exchange> Runner<E> {
                     self.check_consistency(spec, share, copies, meter, body).await?;
                 }
                 IntegrityScope::Backups => {
-                    body.not_built(scope.name());
-                    continue;
+                    for tree in &bank.backups {
+                        self.judge_sets(tree, meter, body).await?;
+                    }
                 }
             }
             body.close_scope(scope.name(), first);

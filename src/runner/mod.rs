@@ -1,8 +1,9 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and never writes to the bank.
+//! It decides nothing about when to run, and never writes to the bank; a backup writes to the bank's repository.
 
 mod audit;
+mod backup;
 mod body;
 mod consistency;
 mod copies;
@@ -14,6 +15,7 @@ mod progress;
 mod remote;
 mod scratch;
 mod vectors;
+mod verify;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +61,7 @@ impl<E: Exchange> Runner<E> {
         let started = Timestamp::now();
         let scratch = Scratch::make(&self.places.scratch);
         let deadline = Instant::now() + Duration::from_secs(u64::from(spec.active_deadline_seconds));
-        let mut copies = Copies::new(&self.places);
+        let mut copies = Copies::new(&self.places, uid);
         let mut tasks: Vec<TaskReport> = Vec::with_capacity(spec.tasks.len());
         for (index, task) in spec.tasks.iter().enumerate() {
             let report = if let Err(why) = &scratch {
@@ -165,6 +167,8 @@ impl<E: Exchange> Runner<E> {
             }
             Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
             Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
+            Work::Backup => self.back_up(spec, copies, meter, body).await,
+            Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -138,6 +138,7 @@ mod tests {
             volumes: Vec::new(),
             files: Vec::new(),
             backups: Vec::new(),
+            repository: None,
             compose: None,
         };
         Sampled { namespace: "default".to_owned(), bank: Arc::new(bank), interval_seconds }

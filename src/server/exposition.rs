@@ -118,6 +118,14 @@ fn of_banks(banks: &Banks, text: &mut Text) {
             family.sample(&[("namespace", namespace), ("bank", bank)], number(open));
         }
     }
+    let help = "When the newest verified backup set of a bank was verified";
+    let mut family = text.family(Kind::Gauge, "bank_backup_last_verified_timestamp_seconds", help);
+    for ((namespace, bank), state) in banks {
+        let verified = state.status.backup.as_ref().and_then(|backup| backup.last_verified_time.as_ref());
+        if let Some(time) = verified {
+            family.sample(&[("namespace", namespace), ("bank", bank)], seconds(time.0));
+        }
+    }
     for (sample, name, help) in [
         ("memories", "bank_memories", "Memories that are not deleted, as last counted"),
         ("database_size_bytes", "bank_database_size_bytes", "Size of the database file, as last seen"),

@@ -4,8 +4,8 @@ use super::records::{self, named};
 use super::value::args;
 use super::{Store, StoreError};
 use crate::domain::{
-    BankFacts, CorruptionEvent, CorruptionSummary, Finding, FindingState, FindingSummary, Level, Measurement, Severity,
-    TaskKind,
+    BackupVerdict, BankFacts, CorruptionEvent, CorruptionSummary, Digest, Finding, FindingState, FindingSummary, Level,
+    Measurement, Severity, TaskKind,
 };
 
 /// Worst first.
@@ -47,12 +47,34 @@ impl Store {
     /// What is known of a bank, as of one moment: all that its conditions are derived from.
     pub async fn facts(&self, namespace: &str, bank: &str) -> Result<BankFacts, StoreError> {
         let mut tx = self.db.read().await?;
-        Ok(BankFacts {
+        let mut facts = BankFacts {
             measurements: measurements(&mut tx, namespace, bank).await?,
             corruption: corruption(&mut tx, namespace, bank).await?,
             findings: findings(&mut tx, namespace, bank).await?,
             reach: reach::of_bank(&mut tx, namespace, bank).await?,
-        })
+            backup: None,
+        };
+        let sql = "SELECT digest FROM outputs WHERE namespace = $1 AND bank = $2 AND name = $3";
+        let row = tx.row(sql, args![namespace, bank, BackupVerdict::OUTPUT]).await?;
+        let digest = row.map(|row| row.parsed("digest", |text| text.parse().ok())).transpose()?;
+        drop(tx);
+        if let Some(digest) = digest {
+            facts.backup = self.backup_verdict(&digest).await?;
+        }
+        Ok(facts)
+    }
+
+    /// What verification said of a bank's sets. What cannot be read proves nothing, and keeps nothing else from being
+    /// planned.
+    async fn backup_verdict(&self, digest: &Digest) -> Result<Option<BackupVerdict>, StoreError> {
+        match self.get_blob(digest).await {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
+            Err(StoreError::Damaged { place, detail }) => {
+                tracing::warn!(place, detail, "a verdict on backup sets cannot be read");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -34,6 +34,7 @@ fn bank() -> Bank {
         volumes: Vec::new(),
         files: Vec::new(),
         backups: Vec::new(),
+        repository: None,
         compose: None,
     }
 }

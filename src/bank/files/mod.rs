@@ -3,6 +3,7 @@
 //! Nothing of a tree is written, followed or waited for: links are not followed, special files not opened, and
 //! every path is opened beneath the tree's root.
 
+mod archive;
 mod backend;
 mod beneath;
 mod opened;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use thiserror::Error;
 
+pub use self::archive::{ArchiveError, Archived, TreeSource};
 pub use self::backend::sha_backend;
 pub use self::report::TreeReport;
 pub use self::walk::MAX_PATHS;

@@ -86,6 +86,11 @@ impl Opened {
         Ok(Self { file: File::from(fd), before, size })
     }
 
+    /// Its permissions.
+    pub fn mode(&self) -> u32 {
+        self.before.st_mode
+    }
+
     /// Forgets what the page cache holds of it, so that the next read asks the device.
     pub fn forget(&self) {
         posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).ok();

@@ -106,6 +106,14 @@ impl SqliteCopy {
         self.folder.path().join(raw::NAME)
     }
 
+    /// The files of the copy with what is added to the database's name: once SQLite has recovered and closed a sound
+    /// one, the database alone.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let all = [Part::Database, Part::Wal, Part::Journal];
+        let paths = all.map(|part| (part.suffix(), self.folder.path().join(raw::name(part))));
+        paths.into_iter().filter(|(_, path)| path.exists()).collect()
+    }
+
     /// Makes the copy fit for SQLite to open read-write and recover: what does not belong to the database gets
     /// another name, so that it is not applied and stays to be looked at.
     pub fn prepare(&mut self) -> io::Result<()> {

@@ -16,6 +16,7 @@ mod schema;
 mod scratch;
 mod set;
 mod snapshot;
+mod stock;
 mod structure;
 mod table;
 
@@ -27,4 +28,5 @@ pub use error::CopyError;
 pub use history::check_history;
 pub use memories::{MemoryReader, MemorySpan};
 pub use query::SqliteError;
-pub use scratch::wipe;
+pub use scratch::{free, wipe};
+pub use stock::{Stock, take_stock};

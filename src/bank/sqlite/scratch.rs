@@ -21,7 +21,7 @@ pub fn wipe(scratch: &Path) -> io::Result<()> {
 }
 
 /// The bytes that may still be written to a folder.
-pub(super) fn free(folder: &Path) -> io::Result<u64> {
+pub fn free(folder: &Path) -> io::Result<u64> {
     let stat = statvfs(folder)?;
     Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }

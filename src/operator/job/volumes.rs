@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::labels;
-use super::{JobOrder, TOKEN_SECONDS};
+use super::{JobOrder, Mounted, TOKEN_SECONDS};
 use crate::delivery::AUDIENCE;
 use crate::domain::Digest;
 use crate::resources::{ExtraVolume, JobTemplate, ValidBank, VolumeSource};
@@ -34,7 +34,7 @@ fn prefixed(prefix: &str, name: &str) -> String {
 }
 
 /// All volumes of the pod.
-pub fn volumes(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<String>) -> Vec<core::Volume> {
+pub(super) fn volumes(order: &JobOrder<'_>, template: &JobTemplate, mounted: &Mounted) -> Vec<core::Volume> {
     let annotation = |path: &str, name: &str| core::DownwardAPIVolumeFile {
         path: path.to_owned(),
         field_ref: Some(core::ObjectFieldSelector {
@@ -68,14 +68,14 @@ pub fn volumes(order: &JobOrder<'_>, template: &JobTemplate, mounted: &BTreeSet<
         },
         scratch(template),
     ];
-    for volume in order.bank.volumes.iter().filter(|volume| mounted.contains(&volume.name)) {
+    for volume in order.bank.volumes.iter().filter(|volume| mounted.needed.contains(&volume.name)) {
         let name = bank_volume(&volume.name);
         volumes.push(match &volume.source {
             VolumeSource::Claim(claim) => core::Volume {
                 name,
                 persistent_volume_claim: Some(core::PersistentVolumeClaimVolumeSource {
                     claim_name: claim.clone(),
-                    read_only: Some(true),
+                    read_only: Some(!mounted.written.contains(&volume.name)),
                 }),
                 ..core::Volume::default()
             },

@@ -1,17 +1,139 @@
 use super::Judged;
-use crate::domain::{Bank, TaskKind};
+use crate::domain::{BackupVerdict, Bank, BankFacts, Measurement, Outcome, TaskKind};
 use crate::plan::measure::Wanted;
 use crate::plan::reason::ConditionReason;
+use crate::plan::view::Asks;
+use crate::plan::wake::{Wake, after, second};
+use crate::resources::Thresholds;
 
-/// Whether a restored and compared backup set proves that the bank could be brought back. Nothing proves it in
-/// this version, and nothing is taken on trust.
-pub fn backed_up(bank: &Bank, wanted: &[Wanted]) -> Judged {
+/// A set that was read back whole proves that the bank could be brought back, for as long as the set is young enough for
+/// the strictest policy. One that was refused breaks the promise even beside an older good one: what is made now is not
+/// what it should be.
+pub fn backed_up(bank: &Bank, asks: &Asks<'_>, wanted: &[Wanted], facts: &BankFacts, wake: &mut Wake) -> Judged {
     let tasks = [TaskKind::Backup, TaskKind::VerifyBackup, TaskKind::RestoreTest];
-    if bank.backups.is_empty() && !wanted.iter().any(|w| tasks.contains(&w.task)) {
+    let asked = wanted.iter().any(|w| tasks.contains(&w.task));
+    if bank.backups.is_empty() && bank.repository.is_none() && !asked {
         return Judged::unknown(
             ConditionReason::NotConfigured,
-            "no backup is asked for: declare backups, or waive BackedUp if the bank may be lost",
+            "no backup is asked for: declare a repository, or waive BackedUp if the bank may be lost",
         );
     }
-    Judged::unknown(ConditionReason::NotVerified, "no backup set was verified: this version verifies none")
+    let Some(verdict) = &facts.backup else { return not_verified(asked, facts) };
+    match verdict {
+        BackupVerdict { set: None, .. } => Judged::bad(
+            ConditionReason::NoBackup,
+            "no set of this bank was ever made: ask for a Backup, and look at its runs",
+        ),
+        BackupVerdict { set: Some(set), refused: Some(why), verified, time } => {
+            let older = verified.as_ref().map(|v| format!(" The newest good one is {}.", v.set)).unwrap_or_default();
+            let message =
+                format!("set {set} was refused at {}: {why}.{older} Make another, and keep this one", second(*time));
+            Judged::bad(ConditionReason::VerificationFailed, message)
+        }
+        BackupVerdict { verified: Some(verified), .. } => {
+            let limits = asks.policies.iter().map(|ask| ask.policy.thresholds.backup_max_age_seconds);
+            let limit = limits.min().unwrap_or_else(|| Thresholds::default().backup_max_age_seconds);
+            let (set, started) = (&verified.set, second(verified.started));
+            if wake.passed(after(started, i64::from(limit))) {
+                let message = format!(
+                    "the newest verified set {set} is older than {limit} s: look at the runs that make and verify sets"
+                );
+                return Judged::bad(ConditionReason::BackupTooOld, message);
+            }
+            Judged::good(format!("set {set} was read back whole"))
+        }
+        BackupVerdict { verified: None, .. } => not_verified(asked, facts),
+    }
+}
+
+/// What keeps sets from being verified, as far as it is known.
+fn not_verified(asked: bool, facts: &BankFacts) -> Judged {
+    let newest = |task| facts.measurements.iter().find(|m: &&Measurement| m.task == task);
+    let unmeasured = [TaskKind::Backup, TaskKind::VerifyBackup].into_iter().find_map(|task| {
+        let measured = newest(task).filter(|m| m.outcome != Outcome::Succeeded)?;
+        Some(format!("{} of run {} ended {}: {}", task.name(), measured.run, measured.outcome.name(), measured.message))
+    });
+    let message = match unmeasured {
+        Some(why) => why,
+        None if asked => "no set was verified yet: wait for a run of Backup and VerifyBackup".to_owned(),
+        None => "nobody asks for Backup and VerifyBackup: add a policy with both tasks".to_owned(),
+    };
+    Judged::unknown(ConditionReason::NotVerified, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::{PathInVolume, Repository, VerifiedSet};
+    use crate::plan::view::PolicyAsk;
+    use crate::resources::{ConditionStatus, Config};
+
+    const POLICY: &str = "
+apiVersion: memorybank.dev/v1alpha1
+kind: MemoryBank
+metadata: {name: assistant}
+spec:
+  database: {sqlite: {volume: data, path: openmemory.db}}
+  volumes: [{name: data, folder: {path: ./data}}]
+---
+apiVersion: memorybank.dev/v1alpha1
+kind: MaintenancePolicy
+metadata: {name: strict}
+spec:
+  bankSelector: {}
+  schedules: [{name: daily, cron: '0 6 * * *', tasks: [{task: Probe}]}]
+  thresholds: {backupMaxAgeSeconds: 3600}
+";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn verified() -> VerifiedSet {
+        let (started, time) = (at("2026-11-22T05:00:00Z"), at("2026-11-22T05:10:00Z"));
+        VerifiedSet { set: "good".to_owned(), started, time, bytes: 7 }
+    }
+
+    fn verdict(set: Option<&str>, refused: Option<&str>, verified: Option<VerifiedSet>) -> BackupVerdict {
+        let (set, refused) = (set.map(str::to_owned), refused.map(str::to_owned));
+        BackupVerdict { set, time: at("2026-11-22T05:10:00Z"), refused, verified }
+    }
+
+    #[test]
+    fn only_a_verified_set_that_is_young_enough_keeps_the_promise() {
+        let (config, _) = Config::load(&[("bank.yaml".to_owned(), POLICY.to_owned())]).unwrap();
+        let plain = config.banks[0].bank.clone();
+        let place = PathInVolume { volume: "data".to_owned(), path: "sets".to_owned() };
+        let declared = Bank { repository: Some(Repository { folder: Some(place), encrypted: false }), ..plain.clone() };
+        let strict =
+            Asks { policies: vec![PolicyAsk { policy: &config.policies[0], echoed: None }], ..Asks::default() };
+        let none = Asks::default();
+        let judge = |bank: &Bank, asks: &Asks<'_>, verdict: Option<BackupVerdict>, now: &str| {
+            let facts = BankFacts { backup: verdict, ..BankFacts::default() };
+            let mut wake = Wake::new(at(now));
+            let judged = backed_up(bank, asks, &[], &facts, &mut wake);
+            (judged.status, judged.reason, judged.message, wake.next())
+        };
+        let soon = "2026-11-22T05:59:00Z";
+        let good = || Some(verdict(Some("good"), None, Some(verified())));
+        let refused = Some(verdict(Some("bad"), Some("a.zst: differs"), Some(verified())));
+        let (yes, no, unknown) = (ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown);
+        for (bank, asks, verdict, now, expected) in [
+            (&plain, &none, None, soon, (unknown, ConditionReason::NotConfigured)),
+            (&declared, &none, None, soon, (unknown, ConditionReason::NotVerified)),
+            (&declared, &none, Some(verdict(None, Some("none"), None)), soon, (no, ConditionReason::NoBackup)),
+            (&declared, &none, refused, soon, (no, ConditionReason::VerificationFailed)),
+            (&declared, &none, good(), "2026-11-24T05:00:00Z", (yes, ConditionReason::AsExpected)),
+            (&declared, &none, good(), "2026-11-24T05:00:01Z", (no, ConditionReason::BackupTooOld)),
+            (&declared, &strict, good(), soon, (yes, ConditionReason::AsExpected)),
+            (&declared, &strict, good(), "2026-11-22T06:00:01Z", (no, ConditionReason::BackupTooOld)),
+        ] {
+            let (status, reason, message, _) = judge(bank, asks, verdict, now);
+            assert_eq!((status, reason), expected, "{message}");
+        }
+        let (.., next) = judge(&declared, &strict, good(), soon);
+        assert_eq!(next, Some(at("2026-11-22T06:00:01Z")), "it looks again when the set is too old");
+    }
 }

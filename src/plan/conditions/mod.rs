@@ -97,7 +97,7 @@ fn one(name: ConditionName, known: &Known<'_>, wanted: &[Wanted], wake: &mut Wak
         ConditionName::Intact => data::intact(wanted, facts, wake),
         ConditionName::Consistent => data::consistent(&known.bank.bank, wanted, facts, wake),
         ConditionName::Secure => secure::secure(known.asks, wanted, facts, wake),
-        ConditionName::BackedUp => backed_up::backed_up(&known.bank.bank, wanted),
+        ConditionName::BackedUp => backed_up::backed_up(&known.bank.bank, known.asks, wanted, facts, wake),
         ConditionName::Reachable => reachable::reachable(known.bank, facts, wake),
         ConditionName::OnSchedule | ConditionName::Stable | ConditionName::Guarded => {
             Judged::unknown(ConditionReason::Learning, "no predictions yet: too little is known of this bank")

@@ -236,6 +236,10 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
                 mutable: domain::Mutable::Always,
             })
             .collect(),
+        repository: spec.repository.as_ref().map(|repository| domain::Repository {
+            folder: repository.folder.as_ref().map(|file| place(&file.volume, &file.path)),
+            encrypted: repository.encryption.is_some(),
+        }),
         compose: spec.workload.as_ref().and_then(|w| w.compose.as_ref()).map(|file| place(&file.volume, &file.path)),
     }
 }

@@ -1,0 +1,284 @@
+//! Reads a set back, every byte of it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use tar::{Archive, EntryType};
+use zstd::stream::read::Decoder;
+
+use super::error::{BackupError, at};
+use super::pipe::Counted;
+use crate::bank::Meter;
+use crate::bank::sqlite::free;
+use crate::domain::{CorruptionType, Digest};
+use crate::engine::backup::{MANIFEST, Part, PartKind, SUMS, SetManifest, SetName};
+use crate::engine::integrity::files::TreePath;
+
+/// A manifest larger than this is none.
+const MAX_MANIFEST: u64 = 16 << 20;
+/// A set has a few dozen files.
+const MAX_FILES: usize = 1_000;
+/// Bytes per read.
+const BUFFER: usize = 128 << 10;
+/// Beside a database in scratch: sorting, rounding up to blocks.
+const SPARE_ROOM: u64 = 16 << 20;
+
+/// Something that is wrong with a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file of the set.
+    pub object: String,
+    /// Changed, or broken.
+    pub kind: CorruptionType,
+    /// The proof, for people.
+    pub evidence: String,
+}
+
+/// A database of a set, unpacked into scratch.
+#[derive(Debug)]
+pub struct Database {
+    /// Which part of the manifest it is.
+    pub part: Part,
+    /// Where it is now.
+    pub path: PathBuf,
+}
+
+/// What reading a set showed.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// What it says it holds, where that can be believed.
+    pub manifest: Option<SetManifest>,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+    /// Its databases, to be opened.
+    pub databases: Vec<Database>,
+    /// What could not be looked at, and why.
+    pub unread: Option<String>,
+}
+
+/// Reads the set in a folder: its manifest, held against the digest that is known of it, then each file to its end,
+/// stored and unpacked. Databases go to `scratch`, where one is given. Blocks.
+pub fn examine(
+    folder: &Path,
+    name: &SetName,
+    known: Option<&Digest>,
+    scratch: Option<&Path>,
+    meter: &Meter,
+) -> Result<Examined, BackupError> {
+    let mut examined = Examined::default();
+    let found = match files(folder)? {
+        Ok(found) => found,
+        Err(fault) => {
+            examined.faults.push(fault);
+            return Ok(examined);
+        }
+    };
+    let manifest = match manifest(folder, name, known)? {
+        Ok(manifest) => manifest,
+        Err(fault) => {
+            examined.faults.push(fault);
+            return Ok(examined);
+        }
+    };
+    let named: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).chain([MANIFEST, SUMS]).collect();
+    for extra in found.iter().filter(|path| !named.contains(path.as_str())) {
+        examined.faults.push(fault(extra, CorruptionType::FileCorruption, "the manifest does not name it"));
+    }
+    match read_all(&folder.join(SUMS), MAX_MANIFEST)? {
+        Some(text) if text == manifest.to_sha256sums().as_bytes() => {}
+        Some(_) => {
+            examined.faults.push(fault(SUMS, CorruptionType::ChecksumMismatch, "it does not say what was written"));
+        }
+        None => examined.faults.push(missing(SUMS)),
+    }
+    meter.grow(manifest.stored_bytes());
+    for (number, part) in manifest.parts.iter().enumerate() {
+        let place = scratch.filter(|_| part.kind == PartKind::Sqlite);
+        if let Some(scratch) = place
+            && let Some(why) = no_room(scratch, part)?
+        {
+            examined.unread = Some(why);
+            continue;
+        }
+        let unpacked = place.map(|scratch| scratch.join(format!("set-{number}.db")));
+        match read_part(folder, part, unpacked.as_deref(), meter)? {
+            Some(fault) => examined.faults.push(fault),
+            None => examined.databases.extend(unpacked.map(|path| Database { part: part.clone(), path })),
+        }
+    }
+    examined.manifest = Some(manifest);
+    Ok(examined)
+}
+
+fn fault(object: &str, kind: CorruptionType, evidence: impl Into<String>) -> Fault {
+    Fault { object: object.to_owned(), kind, evidence: evidence.into() }
+}
+
+fn missing(object: &str) -> Fault {
+    fault(object, CorruptionType::FileCorruption, "it is missing")
+}
+
+fn no_room(scratch: &Path, part: &Part) -> Result<Option<String>, BackupError> {
+    let (free, needed) = (free(scratch).map_err(at(scratch))?, part.bytes.saturating_add(SPARE_ROOM));
+    let told = || format!("{} needs {needed} bytes of scratch to be opened, and {free} are free", part.component);
+    Ok((free < needed).then(told))
+}
+
+/// Every file of a set by its path; a link or anything else that is no file is a fault.
+fn files(folder: &Path) -> Result<Result<BTreeSet<String>, Fault>, BackupError> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![(folder.to_owned(), String::new(), 0)];
+    while let Some((path, prefix, depth)) = folders.pop() {
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && depth == 0 => return Ok(Err(missing("."))),
+            other => other.map_err(at(&path))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(at(&path))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type().map_err(at(&path))?;
+            if kind.is_dir() && depth < 2 {
+                folders.push((entry.path(), format!("{name}/"), depth + 1));
+            } else if kind.is_file() && found.len() < MAX_FILES {
+                found.insert(name);
+            } else {
+                return Ok(Err(fault(&name, CorruptionType::FileCorruption, "a set holds plain files, and few")));
+            }
+        }
+    }
+    Ok(Ok(found))
+}
+
+/// The manifest, where it is the one that is known.
+fn manifest(folder: &Path, name: &SetName, known: Option<&Digest>) -> Result<Result<SetManifest, Fault>, BackupError> {
+    let Some(text) = read_all(&folder.join(MANIFEST), MAX_MANIFEST)? else { return Ok(Err(missing(MANIFEST))) };
+    let wrong = |evidence: String| Ok(Err(fault(MANIFEST, CorruptionType::ChecksumMismatch, evidence)));
+    let (manifest, digest) = match SetManifest::from_json(&text) {
+        Ok(read) => read,
+        Err(error) => return wrong(error.to_string()),
+    };
+    if let Some(known) = known.filter(|known| **known != digest) {
+        return wrong(format!("it has the digest {digest}, and the set was made with {known}: it was rewritten since"));
+    }
+    if manifest.run != name.run() || manifest.started != name.started() {
+        return wrong(format!("it is of another set, that of run {} at {}", manifest.run, manifest.started));
+    }
+    Ok(Ok(manifest))
+}
+
+/// A whole small file; none where it is not there, or is larger.
+fn read_all(path: &Path, most: u64) -> Result<Option<Vec<u8>>, BackupError> {
+    let file = match open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(at(path))?,
+    };
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(at(path))?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
+/// Does not follow a link that stands there by now.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
+}
+
+/// Reads one file of a set to its end.
+fn read_part(folder: &Path, part: &Part, unpacked: Option<&Path>, meter: &Meter) -> Result<Option<Fault>, BackupError> {
+    let path = folder.join(&part.path);
+    let file = match open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(missing(&part.path))),
+        other => other.map_err(at(&path))?,
+    };
+    let size = file.metadata().map_err(at(&path))?.len();
+    if size != part.stored_bytes {
+        let evidence = format!("it has {size} bytes, and was written with {}", part.stored_bytes);
+        return Ok(Some(fault(&part.path, CorruptionType::ChecksumMismatch, evidence)));
+    }
+    let mut stored = Counted::new(Watched { file, meter });
+    let unpacking = if part.raw_sha256.is_some() { unpack(&mut stored, part, unpacked)? } else { Ok(()) };
+    meter.check()?;
+    // What is left where unpacking broke off: only the digest of all tells that a byte was changed.
+    io::copy(&mut stored, &mut io::sink()).map_err(at(&path))?;
+    if stored.digest() != part.sha256 {
+        let evidence = format!("it has the digest {}, and was written with {}", stored.digest(), part.sha256);
+        return Ok(Some(fault(&part.path, CorruptionType::ChecksumMismatch, evidence)));
+    }
+    Ok(unpacking.err().map(|why| fault(&part.path, CorruptionType::FileCorruption, why)))
+}
+
+/// A file that is read while nobody wishes to stop.
+struct Watched<'a> {
+    file: File,
+    meter: &'a Meter,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.meter.check().map_err(io::Error::other)?;
+        let read = self.file.read(buffer)?;
+        self.meter.advance(read as u64);
+        Ok(read)
+    }
+}
+
+/// Unpacks a file; the inner error says what is wrong with its content.
+fn unpack(
+    stored: &mut Counted<Watched<'_>>,
+    part: &Part,
+    unpacked: Option<&Path>,
+) -> Result<Result<(), String>, BackupError> {
+    let decoder = match Decoder::new(&mut *stored) {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    // Not a byte more than was written, whatever it claims to hold.
+    let mut raw = Counted::new(decoder.take(part.bytes.saturating_add(1)));
+    let walked = match part.kind {
+        PartKind::Files => walk(&mut raw, part.files.unwrap_or_default()),
+        PartKind::Sqlite | PartKind::Config => Ok(()),
+    };
+    let mut to: Box<dyn Write> = match unpacked {
+        Some(path) => {
+            let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            Box::new(new.map_err(at(path))?)
+        }
+        None => Box::new(io::sink()),
+    };
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = match raw.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) => return Ok(Err(format!("it cannot be unpacked to its end: {error}"))),
+        };
+        to.write_all(&buffer[..read]).map_err(at(unpacked.unwrap_or(Path::new(&part.path))))?;
+    }
+    if raw.bytes != part.bytes || Some(raw.digest()) != part.raw_sha256 {
+        return Ok(Err(format!("its content has {} bytes and the digest {}", raw.bytes, raw.digest())));
+    }
+    Ok(walked)
+}
+
+/// Walks an archive: every path stays within, and there are as many files as were put in.
+fn walk(raw: &mut impl Read, expected: u64) -> Result<(), String> {
+    let told = |error: io::Error| format!("the archive cannot be walked: {error}");
+    let mut archive = Archive::new(raw);
+    let (mut files, mut last) = (0, None);
+    for entry in archive.entries().map_err(told)? {
+        let entry = entry.map_err(told)?;
+        let path = TreePath::new(&entry.path_bytes()).map_err(|error| error.to_string())?;
+        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Symlink) {
+            return Err(format!("{path} is no file and no link"));
+        }
+        // A file that changed while it was archived follows itself.
+        if last.as_ref() != Some(&path) {
+            files += 1;
+        }
+        last = Some(path);
+    }
+    if files == expected { Ok(()) } else { Err(format!("it holds {files} files, and {expected} were put in")) }
+}

@@ -1,0 +1,18 @@
+//! A bank's backup sets: how one is written beside a living bank, and how it is read back.
+//!
+//! Files of our own and not `object_store`: a set is made by one rename of a synced folder, its files are opened
+//! without following links, and room is looked at first.
+
+mod error;
+mod examine;
+mod legacy;
+mod lock;
+mod pipe;
+mod repository;
+mod write;
+
+pub use error::BackupError;
+pub use examine::{Database, Examined, Fault, examine};
+pub use legacy::look;
+pub use repository::Repository;
+pub use write::{Order, Source, Written, write};

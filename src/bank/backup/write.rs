@@ -1,0 +1,348 @@
+//! Writes one set.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, IntoInnerError, Read, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Repository;
+use super::error::{BackupError, at};
+use super::lock::Lock;
+use super::pipe::{Intake, Passed};
+use crate::bank::Meter;
+use crate::bank::files::TreeSource;
+use crate::bank::sqlite::{Stock, free};
+use crate::domain::{Digest, FileTree};
+use crate::engine::backup::{
+    MANIFEST, Missing, PARTIAL, Part, PartKind, SUMS, SetManifest, SetName, file_tree, sqlite_file,
+};
+
+/// Beside the parts: manifest, digests, rounding up to blocks.
+const SPARE_ROOM: u64 = 16 << 20;
+/// Bytes per read.
+const BUFFER: usize = 128 << 10;
+
+/// What goes into a set.
+#[derive(Debug)]
+pub enum Source {
+    /// A private copy of a SQLite file.
+    Sqlite {
+        /// `database` or `history`.
+        component: &'static str,
+        /// Its files, with what is added to the database's name.
+        files: Vec<(&'static str, PathBuf)>,
+        /// What it holds.
+        stock: Stock,
+    },
+    /// A file tree, with the folder of its volume, and the path in it that is left out.
+    Tree {
+        /// Which.
+        tree: FileTree,
+        /// The folder of its volume.
+        root: PathBuf,
+        /// What lies within the tree and is no part of it.
+        without: Option<String>,
+    },
+}
+
+/// A set to be written.
+#[derive(Debug)]
+pub struct Order {
+    /// Where.
+    pub repository: Repository,
+    /// The bank's namespace.
+    pub namespace: String,
+    /// The bank's name.
+    pub bank: String,
+    /// The uid of the run.
+    pub run: String,
+    /// When it is begun.
+    pub started: Timestamp,
+    /// What goes into it.
+    pub sources: Vec<Source>,
+    /// The parts that the bank declares, as JSON.
+    pub config: Vec<u8>,
+    /// What is known to be missing.
+    pub missing: Vec<Missing>,
+    /// How many threads may compress.
+    pub threads: usize,
+}
+
+/// A set that is there.
+#[derive(Debug)]
+pub struct Written {
+    /// Its name.
+    pub name: SetName,
+    /// What it holds.
+    pub manifest: SetManifest,
+    /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+/// Writes a set: into a folder of another name, each file synced, the manifest last; then that gets its name. Whatever
+/// happens before leaves no set, and all older ones as they were. Blocks.
+pub fn write(order: Order, meter: &Meter) -> Result<Written, BackupError> {
+    let name = SetName::new(order.started, &order.run)?;
+    let repository = order.repository.clone();
+    repository.make()?;
+    let lock = Lock::take(repository.folder(), &order.run)?;
+    repository.clean()?;
+    let partial = Partial::make(&repository, &name)?;
+    let mut writer = Writer { partial, lock, meter, threads: order.threads, parts: Vec::new(), missing: order.missing };
+    let trees = writer.list(order.sources, &repository)?;
+    for source in trees {
+        writer.source(source)?;
+    }
+    let counts = |part: &Part| !part.rows.is_empty() || part.files.is_some() || part.damage.is_some();
+    if !writer.parts.iter().any(counts) {
+        let why: Vec<_> =
+            writer.missing.iter().map(|missing| format!("{}: {}", missing.component, missing.why)).collect();
+        let why = if why.is_empty() { "it declares nothing that can be".to_owned() } else { why.join("; ") };
+        return Err(BackupError::Nothing(why));
+    }
+    writer.plain("config", "config/bank.json", &order.config)?;
+    let manifest = SetManifest {
+        tool: concat!("memorybank ", env!("CARGO_PKG_VERSION")).to_owned(),
+        namespace: order.namespace,
+        bank: order.bank,
+        run: order.run,
+        started: name.started(),
+        parts: std::mem::take(&mut writer.parts),
+        missing: std::mem::take(&mut writer.missing),
+    };
+    let (text, digest) = manifest.to_json()?;
+    writer.put(SUMS, manifest.to_sha256sums().as_bytes())?;
+    writer.put(MANIFEST, &text)?;
+    meter.check()?;
+    writer.lock.check()?;
+    writer.partial.keep(&repository, &name)?;
+    Ok(Written { name, manifest, digest })
+}
+
+/// A source that is ready to be read.
+enum Ready {
+    Sqlite { component: &'static str, files: Vec<(&'static str, PathBuf)>, stock: Stock },
+    Tree { name: String, tree: TreeSource },
+}
+
+struct Writer<'a> {
+    partial: Partial,
+    lock: Lock,
+    meter: &'a Meter,
+    threads: usize,
+    parts: Vec<Part>,
+    missing: Vec<Missing>,
+}
+
+impl Writer<'_> {
+    /// Lists the trees, and looks whether everything will fit even where it does not shrink: a repository may share its
+    /// disk with the bank.
+    fn list(&mut self, sources: Vec<Source>, repository: &Repository) -> Result<Vec<Ready>, BackupError> {
+        let mut ready = Vec::with_capacity(sources.len());
+        let mut needed = SPARE_ROOM;
+        for source in sources {
+            match source {
+                Source::Sqlite { component, files, stock } => {
+                    for (_, path) in &files {
+                        needed = needed.saturating_add(fs::metadata(path).map_err(at(path))?.len());
+                    }
+                    ready.push(Ready::Sqlite { component, files, stock });
+                }
+                Source::Tree { tree, root, without } => {
+                    match TreeSource::list(&root, &tree, without.as_deref(), self.meter) {
+                        Ok(source) => {
+                            needed = needed.saturating_add(source.bytes());
+                            ready.push(Ready::Tree { name: tree.name, tree: source });
+                        }
+                        Err(error) => {
+                            self.meter.check()?;
+                            self.miss(format!("files/{}", tree.name), error.to_string());
+                        }
+                    }
+                }
+            }
+        }
+        self.meter.grow(needed - SPARE_ROOM);
+        let folder = repository.folder();
+        let free = free(folder).map_err(at(folder))?;
+        if free < needed {
+            return Err(BackupError::NoRoom { folder: folder.to_owned(), needed, free });
+        }
+        Ok(ready)
+    }
+
+    fn miss(&mut self, component: String, why: String) {
+        self.missing.push(Missing { component, why });
+    }
+
+    fn source(&mut self, source: Ready) -> Result<(), BackupError> {
+        match source {
+            Ready::Sqlite { component, files, stock } => {
+                let mut stock = Some(stock);
+                for (suffix, from) in files {
+                    // The database itself comes first: what is counted is counted there.
+                    let Stock { rows, orphans, damage } = stock.take().unwrap_or_default();
+                    let path = sqlite_file(component, suffix);
+                    let passed = self.pipe(&path, |into| copy(&from, into))?.1;
+                    let part = part(component, PartKind::Sqlite, path, &passed);
+                    self.parts.push(Part { rows, orphans, damage, ..part });
+                }
+            }
+            Ready::Tree { name, tree } => {
+                let (path, component) = (file_tree(&name), format!("files/{name}"));
+                let meter = self.meter;
+                let (archived, passed) = self.pipe(&path, |into| {
+                    let mut into = BufWriter::with_capacity(BUFFER, into);
+                    let archived = tree.write(meter, &mut into).map_err(io::Error::other)?;
+                    into.into_inner().map_err(IntoInnerError::into_error)?;
+                    Ok(archived)
+                })?;
+                if let Some(first) = archived.first {
+                    let why = format!("{} files could not be read, such as {first}", archived.left_out);
+                    self.miss(component.clone(), why);
+                }
+                let part = part(&component, PartKind::Files, path, &passed);
+                self.parts.push(Part { files: Some(archived.files), ..part });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one compressed file.
+    fn pipe<T>(
+        &mut self,
+        path: &str,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<T>,
+    ) -> Result<(T, Passed), BackupError> {
+        let (file, to) = self.partial.create(path)?;
+        let written = Intake::new(file, self.threads, self.meter, &mut self.lock).and_then(|mut intake| {
+            let filled = fill(&mut intake)?;
+            Ok((filled, Intake::finish(intake)?))
+        });
+        match written {
+            Ok(written) => Ok(written),
+            Err(error) => {
+                self.meter.check()?;
+                self.lock.check()?;
+                Err(told(&to, error))
+            }
+        }
+    }
+
+    fn plain(&mut self, component: &str, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
+        self.put(path, bytes)?;
+        let size = bytes.len() as u64;
+        let passed = Passed { bytes: size, raw: Digest::of(bytes), stored_bytes: size, stored: Digest::of(bytes) };
+        let part = part(component, PartKind::Config, path.to_owned(), &passed);
+        self.parts.push(Part { raw_sha256: None, ..part });
+        Ok(())
+    }
+
+    fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
+        let (mut file, to) = self.partial.create(path)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&to))
+    }
+}
+
+/// What the system said, where a library has wrapped it: a full disk is told as one.
+fn told(path: &Path, error: io::Error) -> BackupError {
+    let code = system(&error);
+    BackupError::of(path, code.map_or(error, io::Error::from_raw_os_error))
+}
+
+fn system(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.raw_os_error().or_else(|| system(error.get_ref()?)),
+        None => system(error.source()?),
+    }
+}
+
+fn part(component: &str, kind: PartKind, path: String, passed: &Passed) -> Part {
+    Part {
+        component: component.to_owned(),
+        kind,
+        path,
+        bytes: passed.bytes,
+        stored_bytes: passed.stored_bytes,
+        sha256: passed.stored,
+        raw_sha256: Some(passed.raw),
+        rows: BTreeMap::new(),
+        orphans: 0,
+        files: None,
+        points: None,
+        damage: None,
+    }
+}
+
+fn copy(from: &Path, into: &mut dyn io::Write) -> io::Result<()> {
+    let mut file = File::open(from)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => into.write_all(&buffer[..read])?,
+        }
+    }
+}
+
+/// The folder of a set that is being written; removed when dropped before it got its name.
+#[derive(Debug)]
+struct Partial {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Partial {
+    fn make(repository: &Repository, name: &SetName) -> Result<Self, BackupError> {
+        let path = repository.folder().join(format!("{name}{PARTIAL}"));
+        folder(&path)?;
+        Ok(Self { path, kept: false })
+    }
+
+    /// A new file in it.
+    fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
+        let to = self.path.join(path);
+        if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
+            folder(parent)?;
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(at(&to))?;
+        Ok((file, to))
+    }
+
+    /// Gives the set its name, once all of it is on the disk.
+    fn keep(mut self, repository: &Repository, name: &SetName) -> Result<(), BackupError> {
+        for entry in fs::read_dir(&self.path).map_err(at(&self.path))? {
+            let entry = entry.map_err(at(&self.path))?;
+            if entry.file_type().map_err(at(&self.path))?.is_dir() {
+                sync(&entry.path())?;
+            }
+        }
+        sync(&self.path)?;
+        let set = repository.set(name);
+        fs::rename(&self.path, &set).map_err(at(&set))?;
+        self.kept = true;
+        sync(repository.folder())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the beginning of a set could not be removed");
+        }
+    }
+}
+
+fn folder(path: &Path) -> Result<(), BackupError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(at(path))
+}
+
+/// Makes the names in a folder outlive a crash of the machine.
+fn sync(folder: &Path) -> Result<(), BackupError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}

@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+
+/// The table without which a database is none of a bank.
+const MEMORIES: &str = "memories";
+/// Fewer rows or files less than the live bank has are what was written since.
+const SLACK: u64 = 1_000;
+
+/// How much a part of a bank holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows by table, of a SQLite file.
+    pub rows: BTreeMap<String, u64>,
+    /// Files and links, of a tree.
+    pub files: Option<u64>,
+}
+
+/// What a set holds too little of, beside the live bank; none where nothing.
+///
+/// A bank goes on while its set stays, so less is expected. Too little is: nothing at all, or no memory, where the live
+/// bank has some; or of a table or tree less than half, and more than 1,000 less. More than the live bank has is no
+/// fault of the set.
+pub fn shortfall(set: &Counts, live: &Counts) -> Option<String> {
+    let rows = |counts: &Counts| counts.rows.values().sum::<u64>();
+    let of = |counts: &Counts, table: &str| counts.rows.get(table).copied().unwrap_or_default();
+    if rows(set) == 0 && rows(live) > 0 {
+        return Some(format!("it holds no row, and the live bank has {}", rows(live)));
+    }
+    if of(set, MEMORIES) == 0 && of(live, MEMORIES) > 0 {
+        return Some(format!("it holds no memory, and the live bank has {}", of(live, MEMORIES)));
+    }
+    let short = |set: u64, live: u64| set < live / 2 && live - set > SLACK;
+    let table = live.rows.iter().find(|(table, live)| short(of(set, table), **live));
+    if let Some((table, live)) = table {
+        return Some(format!("it holds {} rows of {table}, and the live bank has {live}", of(set, table)));
+    }
+    let (set, live) = (set.files.unwrap_or_default(), live.files.unwrap_or_default());
+    let too_few = (set == 0 && live > 0) || short(set, live);
+    too_few.then(|| format!("it holds {set} files, and the live bank has {live}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &[(&str, u64)]) -> Counts {
+        Counts { rows: rows.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect(), files: None }
+    }
+
+    fn files(files: u64) -> Counts {
+        Counts { files: Some(files), ..Counts::default() }
+    }
+
+    #[test]
+    fn a_set_of_nothing_never_passes_and_growth_does() {
+        for (set, live) in [
+            (rows(&[]), rows(&[("users", 1)])),
+            (rows(&[("memories", 0), ("users", 1)]), rows(&[("memories", 1), ("users", 1)])),
+            (rows(&[("memories", 9), ("logs", 10)]), rows(&[("memories", 9), ("logs", 2_000)])),
+            (files(0), files(1)),
+            (files(400), files(1_500)),
+        ] {
+            assert!(shortfall(&set, &live).is_some(), "{set:?} {live:?}");
+        }
+        for (set, live) in [
+            (rows(&[("memories", 9)]), rows(&[("memories", 900), ("logs", 300)])),
+            (rows(&[("memories", 1_000)]), rows(&[("memories", 2_000)])),
+            (rows(&[("memories", 9)]), rows(&[])),
+            (files(3), files(800)),
+            (files(9_000), files(0)),
+        ] {
+            assert_eq!(shortfall(&set, &live), None, "{set:?} {live:?}");
+        }
+    }
+}

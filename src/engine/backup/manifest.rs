@@ -1,0 +1,131 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Counts, MANIFEST, SUMS};
+use crate::domain::Digest;
+use crate::engine::integrity::files::TreePath;
+
+/// What a file of a set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PartKind {
+    /// A SQLite file, compressed; with `-wal` or `-journal` in its name a side file of one.
+    Sqlite,
+    /// A file tree as a compressed archive.
+    Files,
+    /// The parts that the bank declares, as JSON: names of volumes and Secrets, no secret.
+    Config,
+}
+
+/// One file of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Part {
+    /// What of the bank it holds: `database`, `history`, `files/NAME`, `config`.
+    pub component: String,
+    /// Its kind.
+    pub kind: PartKind,
+    /// Its path in the set, parts separated by `/`.
+    pub path: String,
+    /// Its size before compression, in bytes.
+    pub bytes: u64,
+    /// Its size as it is stored, in bytes.
+    pub stored_bytes: u64,
+    /// The digest of the stored file.
+    pub sha256: Digest,
+    /// The digest of its content before compression, where it is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_sha256: Option<Digest>,
+    /// How many rows each table has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<String, u64>,
+    /// How many rows refer to rows which do not exist, as in the source.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub orphans: u64,
+    /// How many files and links an archive holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// How many points a snapshot of vectors holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<u64>,
+    /// What was wrong with the source when it was copied. Such a copy is kept, for it may be all that there is, and
+    /// is never taken as verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A declared part of the bank that the set does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Missing {
+    /// Which.
+    pub component: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a set holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetManifest {
+    /// What wrote it, such as `memorybank 0.1.0`.
+    pub tool: String,
+    /// The bank's namespace.
+    pub namespace: String,
+    /// The bank's name.
+    pub bank: String,
+    /// The uid of the run that made it.
+    pub run: String,
+    /// When it was begun.
+    pub started: Timestamp,
+    /// Its files, in the order in which they were written.
+    pub parts: Vec<Part>,
+    /// What it lacks.
+    pub missing: Vec<Missing>,
+}
+
+impl Part {
+    /// What it counts.
+    pub fn counts(&self) -> Counts {
+        Counts { rows: self.rows.clone(), files: self.files }
+    }
+}
+
+impl SetManifest {
+    /// Why the set cannot stand for the whole bank; none where it can.
+    pub fn lack(&self) -> Option<String> {
+        if let Some(missing) = self.missing.first() {
+            return Some(format!("{} is missing: {}", missing.component, missing.why));
+        }
+        let damaged = self.parts.iter().find_map(|part| Some((part, part.damage.as_ref()?)));
+        if let Some((part, damage)) = damaged {
+            return Some(format!("{} was damaged when it was copied: {damage}", part.component));
+        }
+        let holds = |part: &Part| part.rows.values().any(|rows| *rows > 0) || part.files.is_some_and(|files| files > 0);
+        (!self.parts.iter().any(holds)).then(|| "it holds no row and no file".to_owned())
+    }
+
+    /// How many bytes its files have.
+    pub fn stored_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.stored_bytes).sum()
+    }
+
+    /// What makes its content senseless, though its digest is right.
+    pub(super) fn fault(&self) -> Option<String> {
+        let mut paths = BTreeSet::from([MANIFEST, SUMS]);
+        self.parts.iter().find_map(|part| {
+            let path = &part.path;
+            let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
+            if !plain || TreePath::new(path.as_bytes()).is_err() {
+                return Some(format!("{path:?} is no path within a set"));
+            }
+            (!paths.insert(path)).then(|| format!("{path} is named twice"))
+        })
+    }
+}

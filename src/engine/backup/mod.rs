@@ -1,0 +1,18 @@
+//! What makes a backup set: its names and layout, its manifest, which sets are kept, and what the folders of other
+//! tools are worth. Judgements over what others read and wrote.
+
+mod counts;
+mod document;
+mod layout;
+mod legacy;
+mod manifest;
+mod name;
+mod retention;
+
+pub use counts::{Counts, shortfall};
+pub use document::SetError;
+pub use layout::{MANIFEST, PARTIAL, SUMS, file_tree, sqlite_file};
+pub use legacy::{Archive, LegacyFile, LegacySet, judge_legacy};
+pub use manifest::{Missing, Part, PartKind, SetManifest};
+pub use name::{NameError, SetName};
+pub use retention::{Retention, Standing, doomed};

@@ -1,0 +1,82 @@
+//! A repository whose disk is full.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use memorybank::domain::{Outcome, Work};
+
+use crate::bed::{Bed, noise};
+use crate::guardian::{skipped, wait_for};
+
+/// A small file system of its own at the repository's volume.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path, size: &str) -> Option<Self> {
+        let options = format!("size={size},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        skipped("this system does not let the test mount a small tmpfs (needs root)");
+        None
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ended = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_leaves_no_half_set_and_all_older_ones() {
+    let bed = Bed::new(30);
+    let volume = bed.volume();
+    let Some(_disk) = SmallDisk::mount(&volume, "128m") else { return };
+    bed.run("one", &[Work::Backup, Work::VerifyBackup]);
+    let old = bed.names();
+    assert_eq!(old.len(), 1);
+
+    // What will not fit is not begun.
+    let large = bed.live().join("uploads/large.bin");
+    fs::write(&large, noise(160 << 20)).unwrap();
+    let report = bed.back_up("two");
+    assert_eq!(report.tasks[0].outcome, Outcome::Failed, "{report:#?}");
+    assert!(report.tasks[0].message.contains("bytes free"), "{}", report.tasks[0].message);
+    assert_eq!(bed.names(), old);
+
+    // The room goes while it is written.
+    fs::write(&large, noise(80 << 20)).unwrap();
+    let stop = AtomicBool::new(false);
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for("the beginning of a set", || {
+                (stop.load(Ordering::Relaxed) || bed.names().iter().any(|name| name.ends_with(".partial")))
+                    .then_some(())
+            });
+            let mut ballast = File::create(volume.join("ballast")).unwrap();
+            let block = vec![1; 1 << 16];
+            while !stop.load(Ordering::Relaxed) {
+                if ballast.write_all(&block).is_err() {
+                    thread::yield_now();
+                }
+            }
+        });
+        let report = bed.back_up("three");
+        stop.store(true, Ordering::Relaxed);
+        report
+    });
+    assert_eq!(report.tasks[0].outcome, Outcome::Failed, "{report:#?}");
+    assert!(report.tasks[0].message.contains("is full"), "{}", report.tasks[0].message);
+    assert_eq!(bed.names(), old);
+    assert_eq!(bed.refused(), None, "the old set is as it was");
+    fs::remove_file(volume.join("ballast")).unwrap();
+    fs::remove_file(large).unwrap();
+    let report = bed.run("four", &[Work::Backup, Work::VerifyBackup]);
+    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+}

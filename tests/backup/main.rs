@@ -1,0 +1,15 @@
+//! Backup sets from outside: real SQLite files and trees, sets that are altered byte by byte, processes that are killed,
+//! disks that are full.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
+
+#[path = "../common/guardian.rs"]
+mod guardian;
+
+mod altered;
+mod bed;
+mod deaths;
+mod empty;
+mod full_disk;
+mod legacy;
+mod whole;
