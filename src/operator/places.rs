@@ -71,8 +71,13 @@ impl Places {
         let mut state = self.state();
         let of_bank = state.waiting.iter().filter(|(_, (_, waits))| waits == bank);
         let runs: Vec<Key> = of_bank.map(|(run, _)| run.clone()).collect();
-        let waited = runs.iter().fold(false, |waited, run| state.leave(run) || waited);
-        if waited { state.next_banks(self.limit) } else { Vec::new() }
+        if runs.is_empty() {
+            return Vec::new();
+        }
+        for run in &runs {
+            state.leave(run);
+        }
+        state.next_banks(self.limit)
     }
 
     /// The runs that have a place or wait for one.

@@ -108,7 +108,7 @@ impl<E: Exchange> Runner<E> {
         let deadline = own.map_or(run_deadline, |own| own.min(run_deadline));
         let mut body = Body::default();
         let worked = {
-            let mut work = std::pin::pin!(self.perform(spec, task, copies, meter, &mut body));
+            let mut work = Box::pin(self.perform(spec, task, copies, meter, &mut body));
             let worked = tokio::time::timeout_at(deadline.into(), &mut work).await.ok();
             if worked.is_none() {
                 // What blocks sees the meter and ends; until then the next task must not begin beside it.

@@ -1,4 +1,4 @@
-//! The scope Consistency and the task ConsistencyCheck within runs, against a vector store that answers over HTTP.
+//! The scope Consistency and the task `ConsistencyCheck` within runs, against a vector store that answers over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -93,6 +93,7 @@ impl Pair {
             volumes: vec!["data".to_owned()],
             files: Vec::new(),
             backups: Vec::new(),
+            repository: None,
             compose: None,
         };
         let folder = self.bed.bank.database.parent().unwrap();

@@ -65,6 +65,7 @@ fn bank(store: VectorStore) -> Bank {
         volumes: Vec::new(),
         files: Vec::new(),
         backups: Vec::new(),
+        repository: None,
         compose: None,
     }
 }

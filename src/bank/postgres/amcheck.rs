@@ -2,6 +2,7 @@
 //! writer waits for.
 
 use sqlx::Row as _;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 
 use super::session::{Session, quoted};
@@ -94,7 +95,7 @@ fn damage(error: &sqlx::Error) -> Option<String> {
 }
 
 fn refused(session: &Session, error: &sqlx::Error) -> String {
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+    match error.as_database_error().and_then(DatabaseError::code).as_deref() {
         Some("42501") => "grant the bank's user EXECUTE on the functions of amcheck".to_owned(),
         _ => session.told(error),
     }

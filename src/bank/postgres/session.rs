@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -49,7 +50,7 @@ impl Session {
 
     /// An error in words for people.
     pub fn told(&self, error: &sqlx::Error) -> String {
-        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        match error.as_database_error().and_then(DatabaseError::code).as_deref() {
             Some("42501") => "the user of the bank's url may not do this".to_owned(),
             Some("57014") => "took longer than 15 minutes".to_owned(),
             _ => format!("the database at {} {}", self.place, failed(error, &self.place).told),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checks::size;
-use super::query::{Reader, SqliteError, Stop, Trouble, quoted, text, unless_cancelled};
+use super::query::{Reader, SqliteError, Stop, Trouble, quoted, text};
 use super::schema::Schema;
 use crate::bank::Meter;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
@@ -28,7 +28,7 @@ pub struct Stock {
 pub async fn take_stock(copy: &Path, meter: &Meter) -> Result<Stock, SqliteError> {
     let size = size(copy)?;
     meter.grow(size);
-    let stock = unless_cancelled(meter, count(copy, size)).await?;
+    let stock = meter.unless_cancelled(count(copy, size)).await?;
     meter.advance(size);
     Ok(stock)
 }

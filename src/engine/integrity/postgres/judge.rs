@@ -168,7 +168,9 @@ fn rule(question: Question) -> Rule {
 fn schema(component: &str, tables: &[TableFacts]) -> Vec<CorruptionEvent> {
     let declared: Declared = tables.iter().map(|table| (table.name.clone(), table.columns.clone())).collect();
     let mut events = SchemaKind::OpenMemory.missing(component, &declared);
-    events.iter_mut().for_each(|event| SCHEMA.clone_into(&mut event.check));
+    for event in &mut events {
+        SCHEMA.clone_into(&mut event.check);
+    }
     events
 }
 
