@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::body::Body;
 use super::{Exchange, Runner};
-use crate::bank::vectors::{Reading, VectorError, VectorSource};
+use crate::bank::vectors::{Reading, VectorError, VectorSource, Walk};
 use crate::bank::{Cancelled, FolderSecrets, Meter};
-use crate::domain::{Bank, Check, Flavor, Level, PointId, Sample};
+use crate::domain::{Bank, Check, Flavor, Level, Point, PointId, Sample};
 use crate::engine::integrity::vectors::{
     Collection, Counted, Expected, Extent, Judgement, Points, VECTORS, Walked, check, counted, missing, unreadable,
 };
@@ -76,6 +76,18 @@ struct Look<'a> {
     meter: &'a Meter,
 }
 
+/// A walk that did not come to its end.
+struct Stopped {
+    /// Whether within the first page.
+    first: bool,
+    /// The last point that came.
+    last: Option<PointId>,
+    error: VectorError,
+}
+
+/// How many points a first page has at least, if there are so many.
+const FIRST_PAGE: u64 = 256;
+
 impl Look<'_> {
     /// Counts, and reads one page.
     async fn at_first(&self, expected: Expected, body: &mut Body) {
@@ -84,15 +96,18 @@ impl Look<'_> {
             Err(error) => unknown(body, check::COUNT, &error),
         }
         let mut points = Points::new(expected);
-        let page = match self.source.walk(self.collection, Reading::ALL).await {
-            Ok(mut walk) => walk.next().await,
-            Err(error) => Err(error),
+        let mut walked = Walked::default();
+        let stopped = match self.source.walk(self.collection, Reading::ALL).await {
+            Ok(mut walk) => {
+                let taken = take_first(&mut walk, &mut points, &mut walked).await;
+                taken.err().map(|error| Stopped { first: true, last: walk.last(), error })
+            }
+            Err(error) => Some(Stopped { first: true, last: None, error }),
         };
-        match page {
-            Ok(page) => page.iter().flatten().for_each(|point| points.see(point)),
-            Err(error) => return unread(body, true, None, &error),
+        match stopped {
+            Some(stopped) => unread(body, &stopped),
+            None => body.checks.push(first_page(&points)),
         }
-        body.checks.push(first_page(&points));
         take(body, points.judge(&Extent::FirstPage));
     }
 
@@ -103,9 +118,8 @@ impl Look<'_> {
         let mut walked = Walked { before: *before.as_ref().unwrap_or(&0), ..Walked::default() };
         let bytes = u64::from(expected.size.unwrap_or_default()) * 4;
         self.meter.grow(walked.before * bytes);
-        let (last, read) = self.read(&mut points, &mut walked, bytes, body).await?;
-        if let Err(error) = read {
-            unread(body, last.is_none(), last, &error);
+        if let Some(stopped) = self.read(&mut points, &mut walked, bytes, body).await? {
+            unread(body, &stopped);
             let why = format!("only {} points could be read", points.seen());
             body.checks.push(Check::unknown(check::COUNT, VECTORS, why.clone()));
             take(body, points.judge(&Extent::Stopped(why)));
@@ -125,32 +139,34 @@ impl Look<'_> {
         }
     }
 
-    /// Walks once over everything; the last point that came, and why no more did.
+    /// Walks once over everything, and tells why not to the end.
     async fn read(
         &self,
         points: &mut Points,
         walked: &mut Walked,
         bytes: u64,
         body: &mut Body,
-    ) -> Result<(Option<PointId>, Result<(), VectorError>), Cancelled> {
+    ) -> Result<Option<Stopped>, Cancelled> {
         let mut walk = match self.source.walk(self.collection, Reading::ALL).await {
             Ok(walk) => walk,
-            Err(error) => return Ok((None, Err(error))),
+            Err(error) => return Ok(Some(Stopped { first: true, last: None, error })),
         };
+        match take_first(&mut walk, points, walked).await {
+            Err(error) => return Ok(Some(Stopped { first: true, last: walk.last(), error })),
+            Ok(more) => {
+                body.checks.push(first_page(points));
+                if !more {
+                    return Ok(None);
+                }
+            }
+        }
         loop {
             self.meter.check()?;
-            let first = walk.last().is_none();
             match walk.next().await {
-                Err(error) => return Ok((walk.last(), Err(error))),
-                Ok(page) => {
-                    for point in page.iter().flatten() {
-                        points.see(point);
-                        walked.meet(point.id);
-                    }
-                    if first {
-                        body.checks.push(first_page(points));
-                    }
-                    let Some(page) = page else { return Ok((walk.last(), Ok(()))) };
+                Err(error) => return Ok(Some(Stopped { first: false, last: walk.last(), error })),
+                Ok(None) => return Ok(None),
+                Ok(Some(page)) => {
+                    see(&page, points, walked);
                     self.meter.advance(page.len() as u64 * bytes);
                 }
             }
@@ -198,15 +214,34 @@ impl Look<'_> {
     }
 }
 
+/// Reads as many points as a first page has, or all if there are fewer; whether there may be more.
+async fn take_first(walk: &mut Walk, points: &mut Points, walked: &mut Walked) -> Result<bool, VectorError> {
+    // A store that cannot give some points of a page is asked for fewer: a page may be short.
+    while points.seen() < FIRST_PAGE {
+        match walk.next().await? {
+            None => return Ok(false),
+            Some(page) => see(&page, points, walked),
+        }
+    }
+    Ok(true)
+}
+
+fn see(page: &[Point], points: &mut Points, walked: &mut Walked) {
+    for point in page {
+        points.see(point);
+        walked.meet(point.id);
+    }
+}
+
 fn first_page(points: &Points) -> Check {
     Check::passed(check::FIRST_PAGE, VECTORS, format!("{} points read", points.seen()))
 }
 
 /// Points that could not be read: damage where the store says that it cannot, else not known.
-fn unread(body: &mut Body, first: bool, last: Option<PointId>, error: &VectorError) {
-    match error.damage() {
-        Some(said) => take(body, unreadable(first, last, &said)),
-        None => unknown(body, if first { check::FIRST_PAGE } else { check::READ }, error),
+fn unread(body: &mut Body, stopped: &Stopped) {
+    match stopped.error.damage() {
+        Some(said) => take(body, unreadable(stopped.first, stopped.last, &said)),
+        None => unknown(body, if stopped.first { check::FIRST_PAGE } else { check::READ }, &stopped.error),
     }
 }
 

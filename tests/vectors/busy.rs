@@ -12,7 +12,7 @@ use crate::{NAME, SIZE, check, id, verdict};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn points_that_come_and_go_meanwhile_are_no_damage() {
     let server = Arc::new(Qdrant::start());
-    server.generate(NAME, Config::cosine(SIZE), 3, 20_000);
+    server.generate(NAME, Config::cosine(SIZE), 3, 4_000);
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = thread::spawn({
         let (server, stop, written) = (Arc::clone(&server), Arc::clone(&stop), Arc::clone(&written));
@@ -21,7 +21,7 @@ async fn points_that_come_and_go_meanwhile_are_no_damage() {
             let mut number = 0_u64;
             while !stop.load(Ordering::SeqCst) {
                 // Before and behind whoever walks, as many as go.
-                let at = usize::try_from(number.wrapping_mul(7_919) % 20_000).unwrap();
+                let at = usize::try_from(number.wrapping_mul(7_919) % 4_000).unwrap();
                 server.put(NAME, id(number.wrapping_mul(1 << 50)), memory("new", "bob"), Some(unit(number, SIZE)));
                 server.remove(NAME, ids[at]);
                 number += 1;
@@ -37,7 +37,7 @@ async fn points_that_come_and_go_meanwhile_are_no_damage() {
         }
         tokio::task::yield_now().await;
     };
-    for _ in 0..5 {
+    for _ in 0..3 {
         let task = check(&server, Level::Full).await;
         assert_eq!(task.corruption, [], "{:?}", task.corruption);
         for check in &task.checks {

@@ -57,7 +57,7 @@ async fn points_that_cannot_be_read_are_damage_that_no_count_tells() {
     let event = task.corruption.iter().find(|event| event.object == "points").unwrap();
     assert_eq!((event.check.as_str(), event.severity), ("vectors-read", Severity::Critical));
     assert!(event.evidence.contains("OutputTooSmall"), "{}", event.evidence);
-    assert!(event.evidence.contains(&format!("after {}", ids[1_999])), "{}", event.evidence);
+    assert!(event.evidence.contains(&format!("after {}", ids[2_499])), "{}", event.evidence);
     assert_eq!(verdict(&task, "vectors-read"), Some(Verdict::Failed));
     assert_eq!(verdict(&task, "vectors-first-page"), Some(Verdict::Passed));
     // What was read is told, and of the rest nothing is said.
@@ -65,18 +65,24 @@ async fn points_that_cannot_be_read_are_damage_that_no_count_tells() {
     for id in ["vectors-values", "vectors-payload", "vectors-hash", "vectors-dimension", "vectors-count"] {
         assert_eq!(verdict(&task, id), Some(Verdict::Unknown), "{id}");
     }
-    let server = healthy(10);
-    server.damage(NAME, id(0), Damage::Unreadable);
-    let task = check(&server, Level::Quick).await;
-    assert_eq!(only(&task).check, "vectors-first-page");
-    assert_eq!(verdict(&task, "vectors-first-page"), Some(Verdict::Failed));
+    for first in [0, 5] {
+        let server = healthy(10);
+        server.damage(NAME, id(first), Damage::Unreadable);
+        for level in Level::ALL {
+            let task = check(&server, level).await;
+            assert_eq!(only(&task).check, "vectors-first-page");
+            assert_eq!(verdict(&task, "vectors-first-page"), Some(Verdict::Failed));
+        }
+    }
 }
 
 #[tokio::test]
 async fn one_error_alone_accuses_nobody() {
-    let server = healthy(10);
-    server.trouble("points/scroll", Some(1), Answer::Status(500, "Service internal error: task was cancelled"));
-    crate::assert_healthy(&check(&server, Level::Full).await);
+    for times in 1..4 {
+        let server = healthy(10);
+        server.trouble("points/scroll", Some(times), Answer::Status(500, "Service internal error: task was cancelled"));
+        crate::assert_healthy(&check(&server, Level::Full).await);
+    }
 }
 
 #[tokio::test]

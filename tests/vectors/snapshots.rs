@@ -74,8 +74,10 @@ async fn what_is_not_the_snapshot_that_was_announced_leaves_no_file() {
     let token = CancellationToken::new();
     token.cancel();
     client.download_snapshot(NAME, &whole, &path, LIMIT, &Meter::new(token)).await.unwrap_err();
-    server.trouble("GET /collections/openmemory/snapshots/", Some(1), Answer::Status(503, "busy"));
-    client.download_snapshot(NAME, &whole, &path, LIMIT, &Meter::default()).await.unwrap_err();
+    for trouble in [Answer::Status(503, "busy"), Answer::Drop, Answer::Half] {
+        server.trouble("GET /collections/openmemory/snapshots/", Some(1), trouble);
+        client.download_snapshot(NAME, &whole, &path, LIMIT, &Meter::default()).await.unwrap_err();
+    }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
     // A file that is there is not overwritten.

@@ -53,3 +53,15 @@ async fn a_store_that_goes_back_is_not_walked_for_ever() {
     let error = walk(&source, Reading::ALL).await.unwrap_err();
     assert!(matches!(error, VectorError::Disorder(_)), "{error}");
 }
+
+#[tokio::test]
+async fn payloads_that_are_larger_than_usual_are_asked_for_in_smaller_pages() {
+    let server = Qdrant::start();
+    server.create(NAME, Config::cosine(SIZE));
+    let text = "x".repeat(1 << 20);
+    for number in 0..40 {
+        server.put(NAME, id(number), crate::memory(&text, "alice"), Some(crate::unit(number, SIZE)));
+    }
+    let points = walk(&source(&server).await, Reading::ALL).await.unwrap();
+    assert_eq!(points.len(), 40, "together they are more than one answer may have");
+}

@@ -126,7 +126,7 @@ impl QdrantError {
     /// The server's own words where it answered, is not just busy, and could not read what it stores.
     pub fn is_damage(&self) -> Option<&str> {
         match self {
-            Self::Rejected { status: 200 | 500, told, .. } => Some(told),
+            Self::Rejected { status: 500, told, .. } => Some(told),
             _ => None,
         }
     }

@@ -27,7 +27,6 @@ pub struct Snapshot {
     #[serde(default)]
     pub creation_time: Option<String>,
     /// In bytes.
-    #[serde(default)]
     pub size: u64,
     /// SHA-256 of the file in hex; old servers and those that keep snapshots in S3 tell none.
     #[serde(default)]

@@ -18,7 +18,7 @@ const MOST: usize = 1_000;
 /// The most of a page without vectors or payloads.
 const MOST_IDS: usize = 10_000;
 
-/// After which time a page is asked for again that the server says it cannot read.
+/// After which time a point alone is asked for again that the server says it cannot read.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Points in the order of their ids, a page at a time.
@@ -42,7 +42,9 @@ struct OfQdrant {
     collection: String,
     /// The vector's name is missing where which one is meant cannot be said; then it was not to be read.
     wanted: Result<Wanted, String>,
+    /// How many points are asked for, and how many at most.
     limit: usize,
+    most: usize,
     from: Option<PointId>,
 }
 
@@ -53,11 +55,13 @@ impl Walk {
         let wanted = vector.map(|dense| Wanted { payload: reading.payload, vector: dense.map(|d| d.name.clone()) });
         let bytes = FRAME + size * DIGITS + if reading.payload { PAYLOAD } else { 0 };
         let most = if reading.vector || reading.payload { MOST } else { MOST_IDS };
+        let most = (PAGE / bytes).clamp(1, most);
         let store = Store::Qdrant(OfQdrant {
             client: client.clone(),
             collection: name.to_owned(),
             wanted,
-            limit: (PAGE / bytes).clamp(1, most),
+            limit: most,
+            most,
             from: reading.from,
         });
         Self { store, last: None, done: false }
@@ -106,22 +110,34 @@ impl Walk {
 impl OfQdrant {
     async fn page(&mut self) -> Result<(Vec<Point>, bool), VectorError> {
         let wanted = self.wanted.as_ref().map_err(|why| VectorError::NoVector(why.clone()))?;
-        let mut told_once = false;
+        let mut asked_alone = false;
         loop {
             match self.client.scroll(&self.collection, self.from, self.limit, wanted).await {
+                // Payloads are larger here than they usually are; or one point of many cannot be read, and those
+                // before it can; or so many at once were too much.
+                Err(error) if self.limit > 1 && is_too_much(&error) => {
+                    self.limit = (self.limit / 8).max(1);
+                    if matches!(error, QdrantError::TooLarge { .. }) {
+                        self.most = self.limit;
+                    }
+                }
                 // Nobody is accused for one error alone.
-                Err(error) if error.is_damage().is_some() && !told_once => {
-                    told_once = true;
+                Err(error) if error.is_damage().is_some() && !asked_alone => {
+                    asked_alone = true;
                     tokio::time::sleep(AGAIN).await;
                 }
-                // Payloads are larger here than they usually are.
-                Err(QdrantError::TooLarge { .. }) if self.limit > 1 => self.limit = (self.limit / 8).max(1),
                 Err(error) => return Err(error.into()),
                 Ok(page) => {
+                    self.limit = (self.limit * 2).min(self.most);
                     self.from = page.next;
                     return Ok((page.points, page.next.is_some()));
                 }
             }
         }
     }
+}
+
+/// Whether fewer points may be had where so many are not.
+fn is_too_much(error: &QdrantError) -> bool {
+    matches!(error, QdrantError::TooLarge { .. }) || error.is_damage().is_some()
 }

@@ -60,9 +60,10 @@ async fn handle(Given(shared): Given<Arc<Shared>>, request: Request) -> Response
     let boundary = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()?.split_once("boundary="));
     let boundary = boundary.map(|(_, boundary)| boundary.to_owned());
     let answer = route(&shared, &parts.method, &steps, &query, &body, boundary.as_deref());
-    match (trouble, answer) {
-        (Some(Answer::Half), Reply::Json(status, body)) => {
-            let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
+    let (status, kind, body) = told(answer);
+    match trouble {
+        Some(Answer::Half) => {
+            let half = body.slice(..body.len() / 2);
             // Half goes out before the end comes: a body that waits is flushed.
             let pieces = stream::iter([Ok(half), Err(io::Error::other("the connection is closed"))]);
             let pieces = pieces.then(|piece| async {
@@ -75,17 +76,20 @@ async fn handle(Given(shared): Given<Arc<Shared>>, request: Request) -> Response
                 .body(Body::from_stream(pieces))
                 .unwrap()
         }
-        (Some(Answer::HalfJson), Reply::Json(status, body)) => {
-            response(status, "application/json", Bytes::copy_from_slice(&body[..body.len() / 2]))
-        }
-        (_, answer) => reply(answer),
+        Some(Answer::HalfJson) => response(status, kind, body.slice(..body.len() / 2)),
+        _ => response(status, kind, body),
     }
 }
 
 fn reply(reply: Reply) -> Response {
+    let (status, kind, body) = told(reply);
+    response(status, kind, body)
+}
+
+fn told(reply: Reply) -> (u16, &'static str, Bytes) {
     match reply {
-        Reply::Json(status, body) => response(status, "application/json", body.into()),
-        Reply::File(body) => response(200, "application/octet-stream", body.into()),
+        Reply::Json(status, body) => (status, "application/json", body.into()),
+        Reply::File(body) => (200, "application/octet-stream", body.into()),
     }
 }
 
