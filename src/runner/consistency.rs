@@ -85,7 +85,7 @@ impl<E: Exchange> Runner<E> {
         Ok(())
     }
 
-    /// The task ConsistencyCheck: it has no scopes, so that what could not be measured is told for the whole.
+    /// The task `ConsistencyCheck`: it has no scopes, so that what could not be measured is told for the whole.
     pub(super) async fn consistency_task(
         &self,
         spec: &RunSpec,

@@ -164,7 +164,7 @@ impl<E: Exchange> Runner<E> {
                 self.check_integrity(spec, depth, scopes, copies, meter, body).await
             }
             Work::SecurityAudit { scopes } => self.audit(&spec.bank, scopes, copies, meter, body).await,
-            Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
+            Work::ConsistencyCheck => Box::pin(self.consistency_task(spec, copies, meter, body)).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -1,4 +1,4 @@
-//! The scope Consistency and the task ConsistencyCheck within runs, against a vector store that answers over HTTP.
+//! The scope Consistency and the task `ConsistencyCheck` within runs, against a vector store that answers over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
