@@ -5,11 +5,14 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::Meter;
-use crate::bank::backup::{self, Order, Repository, Source};
+use crate::bank::backup::{self, Begun, Order, Repository, Source, Vectors};
+use crate::bank::qdrant::Client;
 use crate::bank::sqlite::{Stock, take_stock};
-use crate::domain::{Bank, Check, LatestSet, Output, Reason, RunSpec, Severity};
+use crate::bank::vectors::ENTITIES;
+use crate::bank::{FolderSecrets, Meter};
+use crate::domain::{Bank, Check, LatestSet, Output, QdrantEndpoint, Reason, RunSpec, Severity, VectorStore};
 use crate::engine::backup::Missing;
+use crate::engine::integrity::vectors::VECTORS;
 
 /// The check that a backup is, and the component of all that is said of a bank's own sets.
 const MADE: &str = "backup-made";
@@ -34,14 +37,31 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let mut missing = beyond(bank);
+        let order = Order {
+            repository,
+            namespace: spec.namespace.clone(),
+            bank: bank.name.clone(),
+            run: copies.uid.clone(),
+            started: Timestamp::now(),
+            config: serde_json::to_vec_pretty(bank).map_err(|error| error.to_string())?,
+            threads: self.threads,
+        };
+        let begun = blocking(move || backup::begin(order)).await?;
+        let mut begun = begun.map_err(|error| error.to_string())?;
+        beyond(bank).into_iter().for_each(|missing| begun.miss(missing));
+        let mut left = Vec::new();
+        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
+            left = self.take_vectors(&spec.namespace, endpoint, &mut begun, meter).await?;
+            // SQL that is older than the points would lack the rows of some.
+            copies.renew();
+        }
         let mut sources = Vec::new();
         let files = [(DATABASE, copies.database(bank, meter).await?), (HISTORY, copies.history(bank, meter).await?)];
         for &(component, ref copied) in &files {
             let Some(copied) = copied else { continue };
             match stock(copied, meter).await? {
                 Ok((files, stock)) => sources.push(Source::Sqlite { component, files, stock }),
-                Err(why) => missing.push(Missing { component: component.to_owned(), why }),
+                Err(why) => begun.miss(Missing { component: component.to_owned(), why }),
             }
         }
         for tree in &bank.files {
@@ -50,22 +70,11 @@ impl<E: Exchange> Runner<E> {
                     let without = within(bank, tree);
                     sources.push(Source::Tree { tree: tree.clone(), root: root.to_owned(), without });
                 }
-                Err(why) => missing.push(Missing { component: format!("files/{}", tree.name), why }),
+                Err(why) => begun.miss(Missing { component: format!("files/{}", tree.name), why }),
             }
         }
-        let order = Order {
-            repository,
-            namespace: spec.namespace.clone(),
-            bank: bank.name.clone(),
-            run: copies.uid.clone(),
-            started: Timestamp::now(),
-            sources,
-            config: serde_json::to_vec_pretty(bank).map_err(|error| error.to_string())?,
-            missing,
-            threads: self.threads,
-        };
         let shared = Arc::clone(meter);
-        let written = blocking(move || backup::write(order, &shared)).await?.map_err(|error| error.to_string())?;
+        let written = blocking(move || begun.finish(sources, &shared)).await?.map_err(|error| error.to_string())?;
         let set = written.name.to_string();
         let latest = LatestSet { set: set.clone(), manifest: written.digest };
         let bytes = serde_json::to_vec(&latest).map_err(|error| error.to_string())?;
@@ -73,18 +82,45 @@ impl<E: Exchange> Runner<E> {
         body.outputs.push(Output { name: LatestSet::OUTPUT.to_owned(), digest });
         copies.made = Some(latest);
         let manifest = written.manifest;
-        let detail = format!("set {set}: {} files, {} bytes", manifest.parts.len(), manifest.stored_bytes());
+        let (files, bytes) = (manifest.parts.len(), manifest.stored_bytes());
+        let detail = [vec![format!("set {set}: {files} files, {bytes} bytes")], left.clone()].concat().join("; ");
         match (manifest.missing.first(), manifest.lack()) {
             (None, None) => body.checks.push(Check::passed(MADE, REPOSITORY, detail)),
             // What is damaged is the bank, which its own checks tell; the set is all that there is of it.
             (None, Some(lack)) => body.checks.push(Check::failed(MADE, REPOSITORY, format!("{detail}, but {lack}"))),
             (Some(missing), _) => {
                 let why = format!("{} is missing in set {set}: {}", missing.component, missing.why);
+                let why = [vec![why], left].concat().join("; ");
                 body.checks.push(Check::unknown(MADE, REPOSITORY, &why));
                 body.unmeasured = Some((Reason::NotMeasured, why));
             }
         }
         Ok(())
+    }
+
+    /// Has snapshots of the bank's collections made and takes them into a set; what could not be had is missing in it.
+    /// For people what was left on the server.
+    async fn take_vectors(
+        &self,
+        namespace: &str,
+        endpoint: &QdrantEndpoint,
+        begun: &mut Begun,
+        meter: &Arc<Meter>,
+    ) -> Result<Vec<String>, String> {
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let client = match Client::open(namespace, endpoint, &secrets).await {
+            Ok(client) => client,
+            Err(error) => {
+                begun.miss(Missing { component: VECTORS.to_owned(), why: error.to_string() });
+                return Ok(Vec::new());
+            }
+        };
+        let mut left = Vec::new();
+        for (component, collection, optional) in collections(endpoint) {
+            let vectors = Vectors { client: client.clone(), collection, component, optional };
+            left.extend(begun.take(vectors, meter).await.map_err(|error| error.to_string())?);
+        }
+        Ok(left)
     }
 
     /// Where the bank's own sets are, or for people why there can be none.
@@ -104,10 +140,18 @@ impl<E: Exchange> Runner<E> {
     }
 }
 
+/// The collections of a bank: what each is of it, its name, and whether a bank may be without it.
+pub(super) fn collections(endpoint: &QdrantEndpoint) -> [(&'static str, String, bool); 2] {
+    let memories = endpoint.collection.clone();
+    let entities = format!("{memories}{ENTITIES}");
+    [(VECTORS, memories, false), ("vectors/entities", entities, true)]
+}
+
 /// What a bank declares that this version cannot back up.
 fn beyond(bank: &Bank) -> Vec<Missing> {
     let missing = |component: &str, why: &str| Missing { component: component.to_owned(), why: why.to_owned() };
-    let vectors = bank.vector_store.as_ref().map(|_| missing("vectors", "this version does not back up vectors"));
+    let pgvector = matches!(bank.vector_store, Some(VectorStore::Pgvector(_)));
+    let vectors = pgvector.then(|| missing(VECTORS, "this version does not back up pgvector"));
     let postgres = bank.on_postgres().then(|| missing(DATABASE, "this version does not back up PostgreSQL"));
     vectors.into_iter().chain(postgres).collect()
 }

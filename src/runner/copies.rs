@@ -43,6 +43,11 @@ impl<'a> Copies<'a> {
         Self { places, copied: BTreeMap::new(), uid: uid.to_owned(), made: None }
     }
 
+    /// Forgets the copies that were made: the next are of later than now.
+    pub fn renew(&mut self) {
+        self.copied.clear();
+    }
+
     /// The bank's SQLite database; none where it has none.
     pub async fn database(&mut self, bank: &Bank, meter: &Arc<Meter>) -> Result<Option<Arc<Copied>>, String> {
         match &bank.database {

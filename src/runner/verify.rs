@@ -3,17 +3,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::backup::{REPOSITORY, within};
+use super::backup::{REPOSITORY, collections, within};
 use super::body::Body;
 use super::copies::{Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::Meter;
 use crate::bank::backup::{Database, Fault, Repository, examine, look};
 use crate::bank::files::TreeSource;
+use crate::bank::qdrant::Client;
 use crate::bank::sqlite::take_stock;
+use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
-    BackupVerdict, Bank, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, Reason, RunSpec,
-    Severity, VerifiedSet,
+    BackupVerdict, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, QdrantEndpoint, Reason,
+    RunSpec, Severity, VectorStore, VerifiedSet,
 };
 use crate::engine::backup::{Counts, SetManifest, SetName, judge_legacy, shortfall};
 
@@ -142,7 +143,7 @@ impl<E: Exchange> Runner<E> {
         if let Some(lack) = manifest.lack() {
             return Ok(Came::Refused(vec![fault("manifest.json", lack)]));
         }
-        let short = self.beside(&spec.bank, &manifest, copies, meter).await?;
+        let short = self.beside(spec, &manifest, copies, meter).await?;
         Ok(if short.is_empty() { Came::Passed(manifest) } else { Came::Refused(short) })
     }
 
@@ -150,18 +151,19 @@ impl<E: Exchange> Runner<E> {
     /// against the set.
     async fn beside(
         &self,
-        bank: &Bank,
+        spec: &RunSpec,
         manifest: &SetManifest,
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
     ) -> Result<Vec<Fault>, String> {
+        let bank = &spec.bank;
         let mut live: Vec<(String, Counts)> = Vec::new();
         let databases =
             [(DATABASE, copies.database(bank, meter).await?), (HISTORY, copies.history(bank, meter).await?)];
         for (component, copied) in databases {
             let Some(copy) = copied.as_ref().and_then(|copied| copied.copy.as_ref()) else { continue };
             let stock = take_stock(&copy.path(), meter).await.map_err(|error| error.to_string())?;
-            live.push((component.to_owned(), Counts { rows: stock.rows, files: None }));
+            live.push((component.to_owned(), Counts { rows: stock.rows, ..Counts::default() }));
         }
         for tree in &bank.files {
             let Ok(root) = self.places.volume(&tree.root.volume) else { continue };
@@ -171,6 +173,9 @@ impl<E: Exchange> Runner<E> {
             let Ok(files) = source.map(|source| source.files()) else { continue };
             live.push((format!("files/{}", tree.name), Counts { files: Some(files), ..Counts::default() }));
         }
+        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
+            live.extend(self.points(&spec.namespace, endpoint).await);
+        }
         let mut short = Vec::new();
         for (component, live) in live {
             let part = manifest.parts.iter().find(|part| part.component == component);
@@ -179,6 +184,18 @@ impl<E: Exchange> Runner<E> {
             short.extend(shortfall(&counts, &live).map(|why| fault(path, why)));
         }
         Ok(short)
+    }
+
+    /// How many points the bank's collections have now; of a server that cannot be asked nothing.
+    async fn points(&self, namespace: &str, endpoint: &QdrantEndpoint) -> Vec<(String, Counts)> {
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let Ok(client) = Client::open(namespace, endpoint, &secrets).await else { return Vec::new() };
+        let mut live = Vec::new();
+        for (component, collection, _) in collections(endpoint) {
+            let Ok(points) = client.count(&collection).await else { continue };
+            live.push((component.to_owned(), Counts { points: Some(points), ..Counts::default() }));
+        }
+        live
     }
 
     /// Judges a tree of sets that other tools made.

@@ -15,17 +15,24 @@ use tokio_util::sync::CancellationToken;
 use crate::guardian;
 
 /// What runs leave for each other, at once and not when a report is stored.
-#[derive(Debug, Default)]
-pub struct Outputs(Mutex<BTreeMap<String, Vec<u8>>>);
+#[derive(Default)]
+pub struct Outputs {
+    left: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What is done once at the next of them.
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
 
 impl Exchange for &Outputs {
     async fn input(&self, name: &str) -> Result<Option<Vec<u8>>, ExchangeError> {
-        Ok(self.0.lock().unwrap().get(name).cloned())
+        Ok(self.left.lock().unwrap().get(name).cloned())
     }
 
     async fn output(&self, name: &str, bytes: Vec<u8>) -> Result<Digest, ExchangeError> {
         let digest = Digest::of(&bytes);
-        self.0.lock().unwrap().insert(name.to_owned(), bytes);
+        self.left.lock().unwrap().insert(name.to_owned(), bytes);
+        if let Some(then) = self.then.lock().unwrap().take() {
+            then();
+        }
         Ok(digest)
     }
 
@@ -94,19 +101,24 @@ impl Bed {
 
     /// The folder of the newest set that was made.
     pub fn set(&self) -> PathBuf {
-        let bytes = self.outputs.0.lock().unwrap()[LatestSet::OUTPUT].clone();
+        let bytes = self.outputs.left.lock().unwrap()[LatestSet::OUTPUT].clone();
         let latest: LatestSet = serde_json::from_slice(&bytes).unwrap();
         self.repository().join(latest.set)
     }
 
     /// Loses all that runs left, as a new data folder does.
     pub fn forget(&self) {
-        self.outputs.0.lock().unwrap().clear();
+        self.outputs.left.lock().unwrap().clear();
+    }
+
+    /// Does something as soon as a task leaves its next output, before the task after it begins.
+    pub fn at_next_output(&self, then: impl FnOnce() + Send + 'static) {
+        *self.outputs.then.lock().unwrap() = Some(Box::new(then));
     }
 
     /// What verification said last.
     pub fn verdict(&self) -> Option<BackupVerdict> {
-        let outputs = self.outputs.0.lock().unwrap();
+        let outputs = self.outputs.left.lock().unwrap();
         outputs.get(BackupVerdict::OUTPUT).map(|bytes| serde_json::from_slice(bytes).unwrap())
     }
 

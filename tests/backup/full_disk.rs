@@ -55,9 +55,11 @@ fn a_full_disk_is_told_leaves_no_half_set_and_all_older_ones() {
     let stop = AtomicBool::new(false);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            wait_for("the beginning of a set", || {
-                (stop.load(Ordering::Relaxed) || bed.names().iter().any(|name| name.ends_with(".partial")))
-                    .then_some(())
+            // Room was looked at by then.
+            let begun =
+                |name: &String| name.ends_with(".partial") && bed.repository().join(name).join("sqlite").exists();
+            wait_for("the first file of a set", || {
+                (stop.load(Ordering::Relaxed) || bed.names().iter().any(begun)).then_some(())
             });
             let mut ballast = File::create(volume.join("ballast")).unwrap();
             let block = vec![1; 1 << 16];

@@ -5,6 +5,8 @@
 
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/qdrant/mod.rs"]
+mod qdrant;
 
 mod altered;
 mod bed;
@@ -12,4 +14,5 @@ mod deaths;
 mod empty;
 mod full_disk;
 mod legacy;
+mod vectors;
 mod whole;

@@ -10,7 +10,7 @@ use memorybank::engine::backup::SetManifest;
 use crate::bed::{Bed, files, tree};
 use crate::guardian;
 
-const CONFIG: &str = "
+pub const CONFIG: &str = "
 apiVersion: memorybank.dev/v1alpha1
 kind: MemoryBank
 metadata: {name: sample}
@@ -123,7 +123,7 @@ fn a_set_holds_what_it_says_and_other_tools_can_read_it() {
 #[test]
 fn what_this_version_cannot_back_up_is_told_and_proves_nothing() {
     let mut bed = Bed::new(30);
-    let vectors = r#"{"qdrant": {"url": "http://127.0.0.1:1", "collection": "openmemory", "tls": {}}}"#;
+    let vectors = r#"{"pgvector": {"url": {"name": "vectors", "key": "url"}, "table": "openmemory"}}"#;
     bed.bank.vector_store = Some(serde_json::from_str::<VectorStore>(vectors).unwrap());
     let report = bed.run("one", &[Work::Backup, Work::VerifyBackup]);
     let [made, verified] = &report.tasks[..] else { panic!("{report:#?}") };

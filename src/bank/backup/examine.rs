@@ -12,6 +12,7 @@ use zstd::stream::read::Decoder;
 
 use super::error::{BackupError, at};
 use super::pipe::Counted;
+use super::snapshot;
 use crate::bank::Meter;
 use crate::bank::sqlite::free;
 use crate::domain::{CorruptionType, Digest};
@@ -199,7 +200,13 @@ fn read_part(folder: &Path, part: &Part, unpacked: Option<&Path>, meter: &Meter)
         return Ok(Some(fault(&part.path, CorruptionType::ChecksumMismatch, evidence)));
     }
     let mut stored = Counted::new(Watched { file, meter });
-    let unpacking = if part.raw_sha256.is_some() { unpack(&mut stored, part, unpacked)? } else { Ok(()) };
+    let unpacking = if part.kind == PartKind::Vectors {
+        snapshot::walk(&mut stored, part.points.unwrap_or_default())
+    } else if part.raw_sha256.is_some() {
+        unpack(&mut stored, part, unpacked)?
+    } else {
+        Ok(())
+    };
     meter.check()?;
     // What is left where unpacking broke off: only the digest of all tells that a byte was changed.
     io::copy(&mut stored, &mut io::sink()).map_err(at(&path))?;
@@ -239,7 +246,7 @@ fn unpack(
     let mut raw = Counted::new(decoder.take(part.bytes.saturating_add(1)));
     let walked = match part.kind {
         PartKind::Files => walk(&mut raw, part.files.unwrap_or_default()),
-        PartKind::Sqlite | PartKind::Config => Ok(()),
+        PartKind::Sqlite | PartKind::Vectors | PartKind::Config => Ok(()),
     };
     let mut to: Box<dyn Write> = match unpacked {
         Some(path) => {

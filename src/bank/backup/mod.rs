@@ -9,10 +9,13 @@ mod legacy;
 mod lock;
 mod pipe;
 mod repository;
+mod snapshot;
+mod vectors;
 mod write;
 
 pub use error::BackupError;
 pub use examine::{Database, Examined, Fault, examine};
 pub use legacy::look;
 pub use repository::Repository;
-pub use write::{Order, Source, Written, write};
+pub use vectors::Vectors;
+pub use write::{Begun, Order, Source, Written, begin};

@@ -21,7 +21,7 @@ use crate::engine::backup::{
 };
 
 /// Beside the parts: manifest, digests, rounding up to blocks.
-const SPARE_ROOM: u64 = 16 << 20;
+pub(super) const SPARE_ROOM: u64 = 16 << 20;
 /// Bytes per read.
 const BUFFER: usize = 128 << 10;
 
@@ -61,12 +61,8 @@ pub struct Order {
     pub run: String,
     /// When it is begun.
     pub started: Timestamp,
-    /// What goes into it.
-    pub sources: Vec<Source>,
     /// The parts that the bank declares, as JSON.
     pub config: Vec<u8>,
-    /// What is known to be missing.
-    pub missing: Vec<Missing>,
     /// How many threads may compress.
     pub threads: usize,
 }
@@ -82,44 +78,41 @@ pub struct Written {
     pub digest: Digest,
 }
 
-/// Writes a set: into a folder of another name, each file synced, the manifest last; then that gets its name. Whatever
-/// happens before leaves no set, and all older ones as they were. Blocks.
-pub fn write(order: Order, meter: &Meter) -> Result<Written, BackupError> {
+/// A set that is begun: a locked repository, and a folder of another name in it, where each file is synced. Until it is
+/// finished there is no set, and dropping it leaves all older ones as they were.
+#[derive(Debug)]
+pub struct Begun {
+    order: Order,
+    name: SetName,
+    pub(super) partial: Partial,
+    pub(super) lock: Lock,
+    pub(super) parts: Vec<Part>,
+    missing: Vec<Missing>,
+}
+
+/// Begins a set. Blocks.
+pub fn begin(order: Order) -> Result<Begun, BackupError> {
     let name = SetName::new(order.started, &order.run)?;
-    let repository = order.repository.clone();
+    let repository = &order.repository;
     repository.make()?;
     let lock = Lock::take(repository.folder(), &order.run)?;
     repository.clean()?;
-    let partial = Partial::make(&repository, &name)?;
-    let mut writer = Writer { partial, lock, meter, threads: order.threads, parts: Vec::new(), missing: order.missing };
-    let trees = writer.list(order.sources, &repository)?;
-    for source in trees {
-        writer.source(source)?;
+    let partial = Partial::make(repository, &name)?;
+    Ok(Begun { order, name, partial, lock, parts: Vec::new(), missing: Vec::new() })
+}
+
+impl Begun {
+    /// Tells that a declared part will not be in the set.
+    pub fn miss(&mut self, missing: Missing) {
+        self.missing.push(missing);
     }
-    let counts = |part: &Part| !part.rows.is_empty() || part.files.is_some() || part.damage.is_some();
-    if !writer.parts.iter().any(counts) {
-        let why: Vec<_> =
-            writer.missing.iter().map(|missing| format!("{}: {}", missing.component, missing.why)).collect();
-        let why = if why.is_empty() { "it declares nothing that can be".to_owned() } else { why.join("; ") };
-        return Err(BackupError::Nothing(why));
+
+    /// Writes the sources, the manifest last; then the folder gets the set's name. Blocks.
+    pub fn finish(self, sources: Vec<Source>, meter: &Meter) -> Result<Written, BackupError> {
+        let Self { order, name, partial, lock, parts, missing } = self;
+        let writer = Writer { partial, lock, meter, threads: order.threads, parts, missing };
+        writer.write(order, name, sources)
     }
-    writer.plain("config", "config/bank.json", &order.config)?;
-    let manifest = SetManifest {
-        tool: concat!("memorybank ", env!("CARGO_PKG_VERSION")).to_owned(),
-        namespace: order.namespace,
-        bank: order.bank,
-        run: order.run,
-        started: name.started(),
-        parts: std::mem::take(&mut writer.parts),
-        missing: std::mem::take(&mut writer.missing),
-    };
-    let (text, digest) = manifest.to_json()?;
-    writer.put(SUMS, manifest.to_sha256sums().as_bytes())?;
-    writer.put(MANIFEST, &text)?;
-    meter.check()?;
-    writer.lock.check()?;
-    writer.partial.keep(&repository, &name)?;
-    Ok(Written { name, manifest, digest })
 }
 
 /// A source that is ready to be read.
@@ -138,6 +131,39 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    fn write(mut self, order: Order, name: SetName, sources: Vec<Source>) -> Result<Written, BackupError> {
+        let repository = &order.repository;
+        for source in self.list(sources, repository)? {
+            self.source(source)?;
+        }
+        let counts = |part: &Part| {
+            !part.rows.is_empty() || part.files.is_some() || part.points.is_some() || part.damage.is_some()
+        };
+        if !self.parts.iter().any(counts) {
+            let why: Vec<_> =
+                self.missing.iter().map(|missing| format!("{}: {}", missing.component, missing.why)).collect();
+            let why = if why.is_empty() { "it declares nothing that can be".to_owned() } else { why.join("; ") };
+            return Err(BackupError::Nothing(why));
+        }
+        self.plain("config", "config/bank.json", &order.config)?;
+        let manifest = SetManifest {
+            tool: concat!("memorybank ", env!("CARGO_PKG_VERSION")).to_owned(),
+            namespace: order.namespace,
+            bank: order.bank,
+            run: order.run,
+            started: name.started(),
+            parts: std::mem::take(&mut self.parts),
+            missing: std::mem::take(&mut self.missing),
+        };
+        let (text, digest) = manifest.to_json()?;
+        self.put(SUMS, manifest.to_sha256sums().as_bytes())?;
+        self.put(MANIFEST, &text)?;
+        self.meter.check()?;
+        self.lock.check()?;
+        self.partial.keep(repository, &name)?;
+        Ok(Written { name, manifest, digest })
+    }
+
     /// Lists the trees, and looks whether everything will fit even where it does not shrink: a repository may share its
     /// disk with the bank.
     fn list(&mut self, sources: Vec<Source>, repository: &Repository) -> Result<Vec<Ready>, BackupError> {
@@ -260,7 +286,7 @@ fn system(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     }
 }
 
-fn part(component: &str, kind: PartKind, path: String, passed: &Passed) -> Part {
+pub(super) fn part(component: &str, kind: PartKind, path: String, passed: &Passed) -> Part {
     Part {
         component: component.to_owned(),
         kind,
@@ -290,7 +316,7 @@ fn copy(from: &Path, into: &mut dyn io::Write) -> io::Result<()> {
 
 /// The folder of a set that is being written; removed when dropped before it got its name.
 #[derive(Debug)]
-struct Partial {
+pub(super) struct Partial {
     path: PathBuf,
     kept: bool,
 }
@@ -302,12 +328,18 @@ impl Partial {
         Ok(Self { path, kept: false })
     }
 
-    /// A new file in it.
-    fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
+    /// Where a new file in it will be; its folder is there.
+    pub fn place(&self, path: &str) -> Result<PathBuf, BackupError> {
         let to = self.path.join(path);
         if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
             folder(parent)?;
         }
+        Ok(to)
+    }
+
+    /// A new file in it.
+    fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
+        let to = self.place(path)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(at(&to))?;
         Ok((file, to))
     }

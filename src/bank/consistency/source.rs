@@ -1,11 +1,8 @@
 use super::points::{Points, after};
 use crate::bank::Secrets;
-use crate::bank::vectors::{Reading, VectorError, VectorSource, Walk};
+use crate::bank::vectors::{ENTITIES, Reading, VectorError, VectorSource, Walk};
 use crate::domain::{Point, PointId, VectorStore};
 use crate::engine::integrity::vectors::Collection;
-
-/// What mem0 appends to the name of a collection for its entities.
-const ENTITIES: &str = "_entities";
 
 /// The points of a collection that is read over the network. What is not there has none.
 #[derive(Debug)]

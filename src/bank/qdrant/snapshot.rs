@@ -89,7 +89,9 @@ impl Client {
         let response = asked.map_err(|_| late())?;
         let response = response.map_err(|error| QdrantError::of(failure(&error, PIECE), self.place()))?;
         let response = self.answer(SNAPSHOT, response).await?;
-        let file = File::create_new(to).await.map_err(|error| file_error("write", to, error))?;
+        // It holds every memory: for nobody else.
+        let file = File::options().write(true).create_new(true).mode(0o600).open(to).await;
+        let file = file.map_err(|error| file_error("write", to, error))?;
         let taken = self.pour(response, file, to, limit, meter).await.and_then(|found| match snapshot.digest() {
             Some(expected) if expected != found.digest => Err(QdrantError::Checksum { expected, found: found.digest }),
             _ => Ok(found),

@@ -15,6 +15,9 @@ pub use walk::Walk;
 
 use pgvector::Table;
 
+/// What mem0 appends to the name of a collection for its entities.
+pub const ENTITIES: &str = "_entities";
+
 /// What of each point is read, and from where on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {

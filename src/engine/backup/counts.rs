@@ -12,13 +12,15 @@ pub struct Counts {
     pub rows: BTreeMap<String, u64>,
     /// Files and links, of a tree.
     pub files: Option<u64>,
+    /// Points of a collection.
+    pub points: Option<u64>,
 }
 
 /// What a set holds too little of, beside the live bank; none where nothing.
 ///
 /// A bank goes on while its set stays, so less is expected. Too little is: nothing at all, or no memory, where the live
-/// bank has some; or of a table or tree less than half, and more than 1,000 less. More than the live bank has is no
-/// fault of the set.
+/// bank has some; or of a table, tree or collection less than half, and more than 1,000 less. More than the live bank
+/// has is no fault of the set.
 pub fn shortfall(set: &Counts, live: &Counts) -> Option<String> {
     let rows = |counts: &Counts| counts.rows.values().sum::<u64>();
     let of = |counts: &Counts, table: &str| counts.rows.get(table).copied().unwrap_or_default();
@@ -33,9 +35,11 @@ pub fn shortfall(set: &Counts, live: &Counts) -> Option<String> {
     if let Some((table, live)) = table {
         return Some(format!("it holds {} rows of {table}, and the live bank has {live}", of(set, table)));
     }
-    let (set, live) = (set.files.unwrap_or_default(), live.files.unwrap_or_default());
-    let too_few = (set == 0 && live > 0) || short(set, live);
-    too_few.then(|| format!("it holds {set} files, and the live bank has {live}"))
+    [("files", set.files, live.files), ("points", set.points, live.points)].into_iter().find_map(|(what, set, live)| {
+        let (set, live) = (set.unwrap_or_default(), live.unwrap_or_default());
+        let too_few = (set == 0 && live > 0) || short(set, live);
+        too_few.then(|| format!("it holds {set} {what}, and the live bank has {live}"))
+    })
 }
 
 #[cfg(test)]
@@ -43,11 +47,15 @@ mod tests {
     use super::*;
 
     fn rows(rows: &[(&str, u64)]) -> Counts {
-        Counts { rows: rows.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect(), files: None }
+        Counts { rows: rows.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect(), ..Counts::default() }
     }
 
     fn files(files: u64) -> Counts {
         Counts { files: Some(files), ..Counts::default() }
+    }
+
+    fn points(points: u64) -> Counts {
+        Counts { points: Some(points), ..Counts::default() }
     }
 
     #[test]
@@ -58,6 +66,8 @@ mod tests {
             (rows(&[("memories", 9), ("logs", 10)]), rows(&[("memories", 9), ("logs", 2_000)])),
             (files(0), files(1)),
             (files(400), files(1_500)),
+            (points(0), points(1)),
+            (points(400), points(1_500)),
         ] {
             assert!(shortfall(&set, &live).is_some(), "{set:?} {live:?}");
         }
@@ -67,6 +77,8 @@ mod tests {
             (rows(&[("memories", 9)]), rows(&[])),
             (files(3), files(800)),
             (files(9_000), files(0)),
+            (points(400), points(1_400)),
+            (points(9_000), points(0)),
         ] {
             assert_eq!(shortfall(&set, &live), None, "{set:?} {live:?}");
         }

@@ -184,7 +184,9 @@ mod tests {
         let mut empty = manifest();
         empty.parts[0].rows.values_mut().for_each(|rows| *rows = 0);
         empty.parts[1].files = Some(0);
-        assert_eq!(empty.lack().unwrap(), "it holds no row and no file");
+        assert_eq!(empty.lack().unwrap(), "it holds no row and no file, and no point");
+        empty.parts[1].points = Some(1);
+        assert_eq!(empty.lack(), None);
         let missing = vec![Missing { component: "vectors".to_owned(), why: "not yet".to_owned() }];
         assert_eq!(SetManifest { missing, ..manifest() }.lack().unwrap(), "vectors is missing: not yet");
         assert_eq!(whole.to_sha256sums().lines().count(), 2);

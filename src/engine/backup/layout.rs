@@ -6,6 +6,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SUMS: &str = "SHA256SUMS";
 /// What is added to the name of a set while it is written.
 pub const PARTIAL: &str = ".partial";
+/// The longest name of a snapshot's file, without its ending.
+const MAX_NAME: usize = 200;
 
 /// Where the copy of a SQLite file stands in its set; `suffix` is that of a side file, or empty.
 pub fn sqlite_file(component: &str, suffix: &str) -> String {
@@ -17,6 +19,20 @@ pub fn file_tree(tree: &str) -> String {
     format!("files/{tree}.tar.zst")
 }
 
+/// Where the snapshot of a collection stands in its set: what is no letter, digit, `-` or `_` of its name is `.` and two
+/// hex digits. None for a name that no file can have.
+pub fn snapshot_file(collection: &str) -> Option<String> {
+    let mut name = String::with_capacity(collection.len());
+    for byte in collection.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            name.push(char::from(byte));
+        } else {
+            name.extend([".", &format!("{byte:02x}")]);
+        }
+    }
+    (!name.is_empty() && name.len() <= MAX_NAME).then(|| format!("qdrant/{name}.snapshot"))
+}
+
 impl SetManifest {
     /// The text of `SHA256SUMS`. Paths within a set need no escape.
     pub fn to_sha256sums(&self) -> String {
@@ -25,5 +41,24 @@ impl SetManifest {
             text.extend([part.sha256.to_string().as_str(), "  ", &part.path, "\n"]);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_collection_leaves_its_folder_or_meets_another() {
+        for (collection, expected) in [
+            ("openmemory", "qdrant/openmemory.snapshot"),
+            ("../../etc", "qdrant/.2e.2e.2f.2e.2e.2fetc.snapshot"),
+            ("..2f", "qdrant/.2e.2e2f.snapshot"),
+            ("mémoire 1", "qdrant/m.c3.a9moire.201.snapshot"),
+        ] {
+            assert_eq!(snapshot_file(collection).as_deref(), Some(expected));
+        }
+        assert_eq!(snapshot_file(""), None);
+        assert_eq!(snapshot_file(&"é".repeat(100)), None);
     }
 }

@@ -15,6 +15,8 @@ pub enum PartKind {
     Sqlite,
     /// A file tree as a compressed archive.
     Files,
+    /// A snapshot of a collection as Qdrant makes it: a tar, stored as it came.
+    Vectors,
     /// The parts that the bank declares, as JSON: names of volumes and Secrets, no secret.
     Config,
 }
@@ -23,7 +25,7 @@ pub enum PartKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Part {
-    /// What of the bank it holds: `database`, `history`, `files/NAME`, `config`.
+    /// What of the bank it holds: `database`, `history`, `vectors`, `vectors/entities`, `files/NAME`, `config`.
     pub component: String,
     /// Its kind.
     pub kind: PartKind,
@@ -47,7 +49,7 @@ pub struct Part {
     /// How many files and links an archive holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
-    /// How many points a snapshot of vectors holds.
+    /// How many points a snapshot of vectors holds at least, counted before and after it: the smaller number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<u64>,
     /// What was wrong with the source when it was copied. Such a copy is kept, for it may be all that there is, and
@@ -93,7 +95,7 @@ pub struct SetManifest {
 impl Part {
     /// What it counts.
     pub fn counts(&self) -> Counts {
-        Counts { rows: self.rows.clone(), files: self.files }
+        Counts { rows: self.rows.clone(), files: self.files, points: self.points }
     }
 }
 
@@ -107,8 +109,9 @@ impl SetManifest {
         if let Some((part, damage)) = damaged {
             return Some(format!("{} was damaged when it was copied: {damage}", part.component));
         }
-        let holds = |part: &Part| part.rows.values().any(|rows| *rows > 0) || part.files.is_some_and(|files| files > 0);
-        (!self.parts.iter().any(holds)).then(|| "it holds no row and no file".to_owned())
+        let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
+        let holds = |part: &Part| part.rows.values().any(|rows| *rows > 0) || some(part.files) || some(part.points);
+        (!self.parts.iter().any(holds)).then(|| "it holds no row and no file, and no point".to_owned())
     }
 
     /// How many bytes its files have.

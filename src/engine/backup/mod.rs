@@ -11,7 +11,7 @@ mod retention;
 
 pub use counts::{Counts, shortfall};
 pub use document::SetError;
-pub use layout::{MANIFEST, PARTIAL, SUMS, file_tree, sqlite_file};
+pub use layout::{MANIFEST, PARTIAL, SUMS, file_tree, snapshot_file, sqlite_file};
 pub use legacy::{Archive, LegacyFile, LegacySet, judge_legacy};
 pub use manifest::{Missing, Part, PartKind, SetManifest};
 pub use name::{NameError, SetName};
