@@ -93,10 +93,12 @@ async fn check(store: &VectorStore) -> TaskReport {
         database: None,
         history: None,
         vector_store: Some(store.clone()),
+        dimensions: None,
         api: None,
         volumes: Vec::new(),
         files: Vec::new(),
         backups: Vec::new(),
+        repository: None,
         compose: None,
     };
     let work =

@@ -28,14 +28,14 @@ pub struct PathInVolume {
 pub enum SqlDatabase {
     /// A SQLite file.
     Sqlite(PathInVolume),
-    /// A PostgreSQL server; a later version looks into it.
+    /// A PostgreSQL server.
     Postgres(PostgresEndpoint),
 }
 
 /// mem0's own SQLite history, whatever the database.
 pub type History = PathInVolume;
 
-/// The vector store of a bank; a later version looks into it.
+/// The vector store of a bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
@@ -99,6 +99,9 @@ pub struct Bank {
     /// Its vector store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_store: Option<VectorStore>,
+    /// The length of the vectors that its embedder makes, where it declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<u32>,
     /// Its HTTP API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiEndpoint>,

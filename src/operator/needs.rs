@@ -11,6 +11,7 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
         match &task.work {
             Work::IntegrityCheck { scopes, .. } => scopes.iter().for_each(|scope| of_check(bank, *scope, &mut needed)),
             Work::SecurityAudit { scopes } => scopes.iter().for_each(|scope| of_audit(bank, *scope, &mut needed)),
+            Work::ConsistencyCheck => of_check(bank, IntegrityScope::Consistency, &mut needed),
             Work::Backup | Work::VerifyBackup => {
                 // Verification holds a set against the living bank.
                 of_check(bank, IntegrityScope::Database, &mut needed);
@@ -49,10 +50,12 @@ fn databases(bank: &Bank) -> impl Iterator<Item = &PathInVolume> {
 
 fn of_check(bank: &Bank, scope: IntegrityScope, needed: &mut BTreeSet<String>) {
     match scope {
-        IntegrityScope::Database => needed.extend(databases(bank).map(|place| place.volume.clone())),
+        IntegrityScope::Database | IntegrityScope::Consistency => {
+            needed.extend(databases(bank).map(|place| place.volume.clone()));
+        }
         IntegrityScope::Files => needed.extend(bank.files.iter().map(|tree| tree.root.volume.clone())),
         IntegrityScope::Backups => needed.extend(bank.backups.iter().map(|tree| tree.root.volume.clone())),
-        IntegrityScope::VectorStore | IntegrityScope::Consistency => {}
+        IntegrityScope::VectorStore => {}
     }
 }
 

@@ -63,21 +63,11 @@ impl Places {
         if !(freed || waited) {
             return Vec::new();
         }
-        state.next_banks(self.limit)
-    }
-
-    /// A bank cannot be looked at for now: its runs wait no more. The banks of those whose turn it is.
-    pub fn pass(&self, bank: &Key) -> Vec<Key> {
-        let mut state = self.state();
-        let of_bank = state.waiting.iter().filter(|(_, (_, waits))| waits == bank);
-        let runs: Vec<Key> = of_bank.map(|(run, _)| run.clone()).collect();
-        if runs.is_empty() {
-            return Vec::new();
-        }
-        for run in &runs {
-            state.leave(run);
-        }
-        state.next_banks(self.limit)
+        let free = self.limit.saturating_sub(state.active.len());
+        let next = state.turns.values().take(free);
+        let banks: BTreeSet<Key> =
+            next.filter_map(|run| state.waiting.get(run).map(|(_, bank)| bank.clone())).collect();
+        banks.into_iter().collect()
     }
 
     /// The runs that have a place or wait for one.
@@ -97,14 +87,6 @@ impl State {
         self.leave(run);
         self.turns.insert(turn.clone(), run.clone());
         self.waiting.insert(run.clone(), (turn, bank.clone()));
-    }
-
-    /// The banks of the runs whose turn it is.
-    fn next_banks(&self, limit: usize) -> Vec<Key> {
-        let free = limit.saturating_sub(self.active.len());
-        let next = self.turns.values().take(free);
-        let banks: BTreeSet<Key> = next.filter_map(|run| self.waiting.get(run).map(|(_, bank)| bank.clone())).collect();
-        banks.into_iter().collect()
     }
 
     fn leave(&mut self, run: &Key) -> bool {
@@ -155,7 +137,6 @@ mod tests {
         assert_eq!(places.release(&key("nobody")), []);
         assert_eq!(places.release(&key("x")), [key("d")]);
         assert!(!claim("e", 5), "it is not its turn");
-        assert_eq!(places.pass(&key("d")), [key("e")], "its bank cannot be looked at");
-        assert_eq!(places.pass(&key("d")), []);
+        assert_eq!(places.release(&key("d")), [key("e")]);
     }
 }

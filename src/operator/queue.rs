@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 /// The first wait after a failure, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+/// Failures of a look that count: the last waits are of half a minute to a whole one, so that all is looked at soon after
+/// what was in the way has ended, though events made many looks fail meanwhile.
+const FAILURES: u32 = 7;
 
 /// Keys to look at: each at most once in the queue, and never by two workers at once. What comes while a key is
 /// being looked at is looked at again afterwards. Bounded by the number of objects.
@@ -124,7 +127,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     pub fn failed(&self, key: &K) -> Duration {
         let mut state = self.state();
         let failures = state.failures.entry(key.clone()).or_default();
-        *failures = failures.saturating_add(1);
+        *failures = failures.saturating_add(1).min(FAILURES);
         let wait = backoff(*failures);
         state.active.remove(key);
         state.again.remove(key);
@@ -275,8 +278,8 @@ mod tests {
             let key = queue.next().await;
             waits.push(queue.failed(&key));
         }
-        assert!(waits[0] <= Duration::from_secs(1) && waits[11] >= Duration::from_secs(150), "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= BACKOFF.1));
+        assert!(waits[0] <= Duration::from_secs(1) && waits[11] >= Duration::from_secs(32), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(64)), "{waits:?}");
         queue.add("a");
         let key = queue.next().await;
         queue.done(&key, None);

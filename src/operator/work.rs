@@ -26,6 +26,7 @@ use super::mirror::{Change, Mirror};
 use super::numbers::numbers;
 use super::places::Places;
 use super::queue::Queue;
+use super::run::free;
 use super::sampling::sample;
 use super::secrets::ClusterSecrets;
 use super::settings::Settings;
@@ -340,8 +341,7 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
         let outcome = tokio::time::timeout(RECONCILE, reconcile).await;
         cx.board.operator.observe(name, begun.elapsed());
         if !matches!(outcome, Ok(Ok(Ok(_)))) && matches!(controller, Controller::Bank) {
-            // Others do not wait for the runs of a bank that cannot be looked at.
-            cx.places.pass(&key).into_iter().for_each(|next| cx.banks.add_first(next));
+            let_pass(&cx, &key);
         }
         match outcome {
             Ok(Ok(Ok(next))) => queue.done(&key, next.map(|next| begun + until(now, next))),
@@ -367,6 +367,17 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
                 queue.failed(&key);
                 tracing::warn!(controller = name, %key, "took too long; looked at again");
             }
+        }
+    }
+}
+
+/// Others do not wait for the runs of a bank that cannot be looked at: those without a Job give up their place and their
+/// turn.
+fn let_pass(cx: &Context, bank: &Key) {
+    for run in cx.world.runs.of_bank(bank) {
+        let named = run.status.as_ref().is_some_and(|status| status.job_name.is_some());
+        if !named && cx.world.jobs.get(&run.id.key).is_none() {
+            free(cx, &run.id.key);
         }
     }
 }

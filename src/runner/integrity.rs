@@ -46,7 +46,8 @@ impl<E: Exchange> Runner<E> {
                     }
                 }
                 IntegrityScope::VectorStore => {
-                    self.check_vectors(&spec.namespace, bank, depth.level, meter, body).await?;
+                    let checked = self.check_vectors(&spec.namespace, bank, depth.level, meter, body);
+                    meter.unless_cancelled(checked).await.map_err(|cancelled| cancelled.to_string())??;
                 }
                 IntegrityScope::Consistency => {
                     let share = share(depth.level, depth.share_percent);

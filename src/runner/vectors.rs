@@ -29,6 +29,9 @@ impl<E: Exchange> Runner<E> {
             }
         };
         let Some(collection) = of_collection(&source, body).await else { return Ok(()) };
+        if let Some(dimensions) = bank.dimensions {
+            take(body, collection.judge_size(dimensions));
+        }
         match source.shards().await {
             Ok(None) => {}
             Ok(Some(shards)) => take(body, shards.judge()),

@@ -134,6 +134,7 @@ mod tests {
             database: None,
             history: None,
             vector_store: None,
+            dimensions: None,
             api: Some(api),
             volumes: Vec::new(),
             files: Vec::new(),

@@ -128,7 +128,8 @@ fn of_banks(banks: &Banks, text: &mut Text) {
     }
     for (sample, name, help) in [
         ("memories", "bank_memories", "Memories that are not deleted, as last counted"),
-        ("database_size_bytes", "bank_database_size_bytes", "Size of the database file, as last seen"),
+        ("vectors", "bank_vectors", "Points of the vector store, as last counted"),
+        ("database_size_bytes", "bank_database_size_bytes", "Size of the database, as last seen"),
     ] {
         let mut family = text.family(Kind::Gauge, name, help);
         for ((namespace, bank), state) in banks {

@@ -30,6 +30,7 @@ fn bank() -> Bank {
         database: None,
         history: None,
         vector_store: None,
+        dimensions: None,
         api: None,
         volumes: Vec::new(),
         files: Vec::new(),

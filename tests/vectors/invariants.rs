@@ -1,6 +1,8 @@
 //! Each invariant, planted: it is told as what it is, and nothing else is.
 
-use memorybank::domain::{CorruptionType, Flavor, Level, Outcome, PointId, Severity, TaskReport, Verdict};
+use std::path::Path;
+
+use memorybank::domain::{Bank, CorruptionType, Flavor, Level, Outcome, PointId, Severity, TaskReport, Verdict};
 use serde_json::{Value, json};
 
 use crate::qdrant::{Config, Damage, Qdrant, memory, unit};
@@ -30,6 +32,21 @@ async fn a_healthy_store_raises_no_alarm_whatever_the_form_of_its_vectors() {
     empty.create(NAME, Config::cosine(SIZE));
     for level in Level::ALL {
         assert_healthy(&check(&empty, level).await);
+    }
+}
+
+#[tokio::test]
+async fn a_collection_for_another_embedder_is_told_at_every_level() {
+    let server = healthy(30);
+    for level in Level::ALL {
+        for (dimensions, expected) in [(SIZE, Verdict::Passed), (SIZE * 2, Verdict::Failed)] {
+            let dimensions = Some(u32::try_from(dimensions).unwrap());
+            let bank = Bank { dimensions, ..of_qdrant(&server.url()) };
+            let task = check_with(&bank, level, Path::new("/nonexistent/secrets")).await;
+            assert_eq!(verdict(&task, "vectors-size"), Some(expected));
+            let invariants = task.corruption.iter().map(|event| event.invariant.as_deref());
+            assert!(invariants.eq((expected == Verdict::Failed).then_some(Some("I8"))), "{:?}", task.corruption);
+        }
     }
 }
 

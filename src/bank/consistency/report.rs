@@ -33,8 +33,11 @@ pub(super) fn report(pass: &Pass<'_>, read: Read, share: Share) -> Compared {
             read.disagreeing
         )
     });
-    let broken = read.broken.as_ref().or(index.as_ref());
-    let events = if index.is_some() { Vec::new() } else { pass.tally.events(read.totals) };
+    // What is found in ranges that the baseline does not mark as open would be taken for mended by the next run, which
+    // may read others. Without any index the next run reads all.
+    let marks = read.baseline.as_ref().filter(|_| !read.first);
+    let broken = read.broken.as_ref().or(index.as_ref()).or(marks);
+    let events = if broken.is_some() { Vec::new() } else { pass.tally.events(read.totals) };
     let compared = format!(
         "{} rows and {} points compared, {} of {RANGES} ranges; {} changed too lately to be judged",
         pass.rows, pass.points, read.chosen, pass.young

@@ -97,14 +97,19 @@ impl TreeSource {
         let mut opener = Opener::new(&self.folder);
         for seen in &self.listing.seen {
             meter.check().map_err(FilesError::from)?;
+            let mut entries = 0;
             let written = match &seen.node {
                 Node::Special(_) => continue,
-                Node::Symlink { target } => link(&mut builder, &seen.path, target).map(|()| Ok(())),
-                Node::File { .. } => self.file(&mut builder, &mut opener, seen, meter),
+                Node::Symlink { target } => link(&mut builder, &seen.path, target).map(|()| {
+                    entries = 1;
+                    Ok(())
+                }),
+                Node::File { .. } => self.file(&mut builder, &mut opener, seen, &mut entries, meter),
             };
+            // A path is in the archive once, whatever became of its file afterwards.
+            archived.files += u64::from(entries > 0);
             match written.map_err(ArchiveError::Write)? {
-                Ok(()) => archived.files += 1,
-                Err(Failure::Gone) => {}
+                Ok(()) | Err(Failure::Gone) => {}
                 Err(Failure::Cancelled) => meter.check().map_err(FilesError::from)?,
                 Err(failure) => archived.leave_out(&seen.path, told(failure)),
             }
@@ -113,12 +118,14 @@ impl TreeSource {
         Ok(archived)
     }
 
-    /// Writes one file; the inner error says why it is not there as it was at one moment.
+    /// Writes one file, in as many entries as it takes; the inner error says why it is not there as it was at one
+    /// moment.
     fn file(
         &self,
         builder: &mut Builder<&mut dyn Write>,
         opener: &mut Opener<'_>,
         seen: &Seen,
+        entries: &mut u32,
         meter: &Meter,
     ) -> io::Result<Result<(), Failure>> {
         let mut seen = seen.clone();
@@ -129,6 +136,7 @@ impl TreeSource {
                     let mut body = Body { opened: &opened, at: 0, meter, failure: None };
                     let mut header = header(EntryType::Regular, opened.mode(), &seen.node);
                     builder.append_data(&mut header, name(&seen.path), &mut body)?;
+                    *entries += 1;
                     match body.failure.map_or_else(|| opened.unchanged(self.may_grow), Err) {
                         Ok(()) => return Ok(Ok(())),
                         Err(failure) => last = failure,

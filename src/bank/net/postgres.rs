@@ -1,7 +1,9 @@
 //! A connection to a PostgreSQL server, and what its failures mean in words that stay the same as long as the
 //! trouble does.
 
+use std::io;
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use reqwest::Url;
 use sqlx::ConnectOptions as _;
@@ -110,6 +112,16 @@ fn options(url: &str, statement_timeout: &'static str) -> Option<PgConnectOption
     )
 }
 
+/// An answer, unless the server is not heard of for so long: its own limit for a statement is no help where the
+/// connection is lost.
+pub(in crate::bank) async fn heard<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+}
+
 /// Without the server's own words: they tell who logs in.
 pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
     let trouble = |told: String, sqlstate| Trouble { place: place.to_owned(), told, sqlstate };
@@ -126,6 +138,9 @@ pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
                 _ => format!("answers with an error (SQLSTATE {code}): look at its log"),
             };
             trouble(told, Some(code.into_owned()))
+        }
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            trouble("is not heard of any more".to_owned(), None)
         }
         sqlx::Error::Io(error) => trouble(of_io(error.kind()).unwrap_or("cannot be connected to").to_owned(), None),
         sqlx::Error::Tls(_) => {

@@ -4,11 +4,13 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::bank::net::postgres::{NoConnection, connect, failed};
+use crate::bank::net::postgres::{NoConnection, connect, failed, heard};
 use crate::engine::integrity::postgres::Answer;
 
 /// How long one statement may take; the largest table of a bank is read in less.
 const STATEMENT: &str = "15min";
+/// The same where the server is not heard of any more.
+const SILENCE: Duration = Duration::from_mins(16);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -45,7 +47,7 @@ impl Session {
     pub async fn try_ask(&mut self, question: &str) -> Result<Vec<PgRow>, sqlx::Error> {
         let query = sqlx::query(AssertSqlSafe(question.to_owned()));
         let query = if question.contains("$1") { query.bind(self.schema.clone()) } else { query };
-        query.fetch_all(&mut self.connection).await
+        heard(SILENCE, query.fetch_all(&mut self.connection)).await
     }
 
     /// An error in words for people.

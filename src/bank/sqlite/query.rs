@@ -40,6 +40,9 @@ pub enum SqliteError {
         /// Why it cannot be read.
         source: std::io::Error,
     },
+    /// The copy could not be read, which says nothing of what is in it.
+    #[error("the copy of the database cannot be read: {0}; look for room and memory where scratch is")]
+    Unreadable(String),
     /// The work was asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),

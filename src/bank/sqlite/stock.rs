@@ -24,28 +24,34 @@ pub struct Stock {
 /// Lets SQLite recover the copy, write its log back, check it and count its rows.
 ///
 /// # Errors
-/// There is no copy, or the meter is cancelled.
+/// There is no copy, it cannot be read for another reason than damage, or the meter is cancelled.
 pub async fn take_stock(copy: &Path, meter: &Meter) -> Result<Stock, SqliteError> {
     let size = size(copy)?;
     meter.grow(size);
-    let stock = meter.unless_cancelled(count(copy, size)).await?;
+    let stock = meter.unless_cancelled(count(copy, size)).await?.map_err(SqliteError::Unreadable)?;
     meter.advance(size);
     Ok(stock)
 }
 
-async fn count(copy: &Path, size: u64) -> Stock {
+async fn count(copy: &Path, size: u64) -> Result<Stock, String> {
     let stop = Stop::default();
     let mut stock = Stock::default();
-    let mut reader = match Reader::open(copy, size, &stop).await {
-        Ok(reader) => reader,
-        Err(trouble) => return Stock { damage: Some(trouble.words().to_owned()), ..stock },
+    let counted = match Reader::open(copy, size, &stop).await {
+        Ok(mut reader) => {
+            let counted = fill(&mut reader, &mut stock).await;
+            reader.close().await;
+            counted
+        }
+        Err(trouble) => Err(trouble),
     };
-    let counted = fill(&mut reader, &mut stock).await;
-    reader.close().await;
-    if let Err(trouble) = counted {
-        stock.damage.get_or_insert_with(|| trouble.words().to_owned());
+    match counted {
+        Ok(()) => {}
+        Err(Trouble::Damaged(words)) => {
+            stock.damage.get_or_insert(words);
+        }
+        Err(Trouble::Unreadable(words)) => return Err(words),
     }
-    stock
+    Ok(stock)
 }
 
 async fn fill(reader: &mut Reader, stock: &mut Stock) -> Result<(), Trouble> {

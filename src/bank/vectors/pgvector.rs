@@ -1,20 +1,25 @@
 //! A table as mem0 makes it with pgvector: `id uuid` as its key, `vector vector(N)`, `payload jsonb`.
 
 use std::fmt;
+use std::time::Duration;
 
+use serde_json::{Map, Value};
 use sqlx::postgres::{PgConnection, PgRow, PgValueFormat};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::Reading;
 use super::error::PgvectorError;
 use crate::bank::Secrets;
-use crate::bank::net::postgres::{connect, failed};
+use crate::bank::net::postgres::{connect, failed, heard};
 use crate::bank::net::secret::Held;
 use crate::domain::{Payload, PgvectorEndpoint, Point, PointId};
 use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, payload};
 
 /// The longest that one statement may take.
 const STATEMENT: &str = "120s";
+/// How long the server is waited for where it is not heard of, and for its farewell.
+const SILENCE: Duration = Duration::from_secs(150);
+const FAREWELL: Duration = Duration::from_secs(2);
 /// About how many bytes a page has, what a payload takes about, and the most rows of a page.
 const PAGE: usize = 4 << 20;
 const PAYLOAD: usize = 1_024;
@@ -130,8 +135,8 @@ impl Table {
             session.run(format!("SET LOCAL {index} = off")).await?;
         }
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", quoted(&self.name)));
-        let count: i64 =
-            sqlx::query_scalar(sql).fetch_one(&mut session.connection).await.map_err(|error| session.failed(&error))?;
+        let counted = heard(SILENCE, sqlx::query_scalar(sql).fetch_one(&mut session.connection)).await;
+        let count: i64 = counted.map_err(|error| session.failed(&error))?;
         session.end().await;
         Ok(count.unsigned_abs())
     }
@@ -177,12 +182,9 @@ impl Rows {
             // Numbers come before all UUIDs.
             (None, Some(PointId::Number(_)) | None) => (&self.first, PointId::Uuid(0)),
         };
-        let rows = sqlx::query(AssertSqlSafe(sql.clone()))
-            .bind(from.to_string())
-            .bind(self.limit)
-            .fetch_all(&mut self.session.connection)
-            .await
-            .map_err(|error| self.session.failed(&error))?;
+        let query = sqlx::query(AssertSqlSafe(sql.clone())).bind(from.to_string()).bind(self.limit);
+        let rows = heard(SILENCE, query.fetch_all(&mut self.session.connection)).await;
+        let rows = rows.map_err(|error| self.session.failed(&error))?;
         let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == self.limit);
         let mut points = Vec::with_capacity(rows.len());
         for row in rows {
@@ -203,8 +205,11 @@ fn point(row: &PgRow, reading: Reading) -> Result<Point, sqlx::Error> {
     let mut read = Payload::default();
     if reading.payload {
         let text: Option<&str> = row.try_get(column)?;
-        let map = text.map(serde_json::from_str::<Option<_>>).transpose().map_err(odd)?;
-        read = payload(map.flatten().unwrap_or_default());
+        // What is no object lacks every key, and is told by that.
+        read = payload(match text.map(serde_json::from_str).transpose().map_err(odd)? {
+            Some(Value::Object(map)) => map,
+            _ => Map::new(),
+        });
         column += 1;
     }
     let vector = if reading.vector { vector(row, column)? } else { None };
@@ -245,7 +250,7 @@ impl Session {
     }
 
     async fn run(&mut self, sql: String) -> Result<(), PgvectorError> {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut self.connection).await;
+        let done = heard(SILENCE, sqlx::query(AssertSqlSafe(sql)).execute(&mut self.connection)).await;
         done.map(drop).map_err(|error| self.failed(&error))
     }
 
@@ -255,7 +260,7 @@ impl Session {
 
     /// It was read; whether the server hears the farewell changes nothing.
     async fn end(self) {
-        let _ = self.connection.close().await;
+        let _ = heard(FAREWELL, self.connection.close()).await;
     }
 }
 

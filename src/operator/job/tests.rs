@@ -1,7 +1,9 @@
 use kube::core::DeserializeGuard;
 
 use super::super::entry::{Bank, Read};
+use super::super::needs;
 use super::*;
+use crate::domain::{IntegrityScope, Level, Task, Work};
 use crate::plan::run_spec;
 use crate::resources::MemoryBank;
 
@@ -105,6 +107,26 @@ fn a_backup_alone_writes_and_to_the_repository_alone() {
         });
         assert_eq!(claims.map(|volume| volume.name).collect::<Vec<_>>(), expected, "{task}");
     }
+}
+
+#[test]
+fn a_comparison_gets_the_database_and_its_node() {
+    let bank = bank(BANK);
+    for work in [Work::ConsistencyCheck, of_scope(IntegrityScope::Consistency)] {
+        let tasks = [Task { name: "compare".to_owned(), work, active_deadline_seconds: None }];
+        assert!(needs::volumes(&bank.bank, &tasks).iter().eq(["db"]));
+        assert!(needs::sqlite(&bank.bank, &tasks).iter().eq(["db"]));
+    }
+    let tasks = [Task {
+        name: "vectors".to_owned(),
+        work: of_scope(IntegrityScope::VectorStore),
+        active_deadline_seconds: None,
+    }];
+    assert!(needs::volumes(&bank.bank, &tasks).is_empty(), "it is asked over the network");
+}
+
+fn of_scope(scope: IntegrityScope) -> Work {
+    Work::IntegrityCheck { level: Level::Full, scopes: vec![scope], share_percent: 100 }
 }
 
 #[test]

@@ -219,6 +219,7 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
         }),
         history: spec.history.as_ref().map(|file| place(&file.volume, &file.path)),
         vector_store: spec.vector_store.as_ref().and_then(vector_store),
+        dimensions: spec.embedding.as_ref().map(|embedding| embedding.dimensions),
         api: spec.api.as_ref().map(api),
         volumes: spec.volumes.iter().map(|v| v.name.clone()).collect(),
         files: spec

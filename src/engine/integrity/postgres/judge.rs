@@ -196,7 +196,7 @@ fn checksum_events(component: &str, checksums: Checksums) -> Vec<CorruptionEvent
     }
     let evidence = format!("{} pages did not match their checksum when they were read", checksums.failures);
     let advice = "Look in the server's log for the files, keep a copy of the data folder, and restore the database from \
-                  a verified backup into a new server.";
+                  a verified backup into a new server. The server counts until pg_stat_reset() is called in the mended one.";
     vec![event(CorruptionType::ChecksumMismatch, Severity::Critical, checksums.failures, evidence, advice)]
 }
 
