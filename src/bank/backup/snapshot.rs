@@ -1,5 +1,6 @@
 //! The snapshot of a collection as Qdrant makes it: a tar of `config.json` and of a tar for each segment.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::path::{Component, Path};
 
@@ -37,7 +38,8 @@ pub(super) fn walk(raw: &mut dyn Read, points: u64) -> Result<(), String> {
 /// Walks one archive to its end and what lies in it.
 fn archive(raw: &mut dyn Read, name: &str, depth: u32, met: &mut Met) -> Result<(), String> {
     let told = |error: io::Error| format!("{name} cannot be walked: {error}");
-    let mut raw = Tail { inner: raw, zeros: 0 };
+    let zeros = Cell::new(0);
+    let mut raw = Tail { inner: raw, zeros: &zeros };
     let mut archive = Archive::new(&mut raw);
     for entry in archive.entries().map_err(told)? {
         let mut entry = entry.map_err(told)?;
@@ -64,9 +66,11 @@ fn archive(raw: &mut dyn Read, name: &str, depth: u32, met: &mut Met) -> Result<
         }
         // The rest of it, so that one which is cut is told by its name.
         io::copy(&mut entry, &mut io::sink()).map_err(|error| format!("{} in {name}: {error}", path.display()))?;
+        // What an entry itself ends with is not the end of the archive.
+        zeros.set(0);
     }
     io::copy(&mut raw, &mut io::sink()).map_err(told)?;
-    if raw.zeros < END {
+    if zeros.get() < END {
         return Err(format!("{name} breaks off: it does not end as an archive does"));
     }
     Ok(())
@@ -95,14 +99,14 @@ fn config(entry: &mut dyn Read) -> Result<(), String> {
 /// Counts the zeros at the end of what passed.
 struct Tail<'a> {
     inner: &'a mut dyn Read,
-    zeros: u64,
+    zeros: &'a Cell<u64>,
 }
 
 impl Read for Tail<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         let zeros = buffer[..read].iter().rev().take_while(|byte| **byte == 0).count();
-        self.zeros = if zeros == read { self.zeros } else { 0 } + zeros as u64;
+        self.zeros.set(if zeros == read { self.zeros.get() } else { 0 } + zeros as u64);
         Ok(read)
     }
 }
@@ -134,7 +138,8 @@ mod tests {
         let segment = tar(&[("snapshot/files/points.bin", &[7; 900]), ("snapshot/files/more.bin", b"more")]);
         let whole = tar(&[("version.info", b"\"1.19.0\""), ("config.json", CONFIG), (SEGMENT, &segment)]);
         assert_eq!(walked(&whole, 3), Ok(()));
-        for cut in (0..whole.len() - 1_024).step_by(128) {
+        // The last of them: right behind the segment, which itself ends in zeros.
+        for cut in (0..=whole.len() - 1_024).step_by(128) {
             walked(&whole[..cut], 3).unwrap_err();
         }
         let named = br#"{"params": {"vectors": {"dense": {"size": 8}}}}"#;
