@@ -48,7 +48,9 @@ impl<E: Exchange> Runner<E> {
         };
         let begun = blocking(move || backup::begin(order)).await?;
         let mut begun = begun.map_err(|error| error.to_string())?;
-        beyond(bank).into_iter().for_each(|missing| begun.miss(missing));
+        for missing in beyond(bank) {
+            begun.miss(missing);
+        }
         let mut left = Vec::new();
         if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
             left = self.take_vectors(&spec.namespace, endpoint, &mut begun, meter).await?;
