@@ -107,7 +107,8 @@ async fn a_damaged_baseline_is_told_and_not_begun_anew() {
         bed.kept.0.lock().unwrap().insert(name.to_owned(), bytes);
         let compared = bed.compare(Share::All).await;
         for check in &compared.checks {
-            let unknown = check.id.ends_with("-unchanged");
+            // Without an index the next run reads all again; else it would forget what this one finds.
+            let unknown = name != INDEX || check.id.ends_with("-unchanged");
             assert_eq!(check.verdict, if unknown { Verdict::Unknown } else { Verdict::Passed }, "{name}: {check:?}");
         }
         assert_eq!(compared.outputs, [], "{name}");
