@@ -10,7 +10,7 @@ use super::signals::stop_on_signals;
 use super::{CliError, Exit};
 use crate::board::Board;
 use crate::operator::gate::ClusterGate;
-use crate::operator::{JobSettings, Operator, OperatorError, Settings};
+use crate::operator::{CERTIFICATE, JobSettings, Operator, OperatorError, Settings};
 use crate::server::{self, Ingest, Notify, Tls, serve_ingest};
 use crate::store::{DataLock, Location, Store};
 
@@ -72,7 +72,10 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Exit, CliError> {
     let board = Arc::new(Board::new().map_err(|error| CliError::Internal(error.to_string()))?);
-    board.readiness.pending("store", "starting");
+    // The last that gets ready: until then every other part has said what it waits for.
+    for part in ["store", CERTIFICATE] {
+        board.readiness.pending(part, "starting");
+    }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let names = vec![host(&args.ingest_url)?];

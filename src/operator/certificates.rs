@@ -17,8 +17,8 @@ use crate::delivery::{Authority, AuthorityError, Change, Parts};
 
 /// How often the Secret is looked at while the certificate is good, and while it is not there.
 const LOOKS: (Duration, Duration) = (Duration::from_mins(5), Duration::from_secs(2));
-/// The part of `/readyz`.
-const PART: &str = "ingest-certificate";
+/// The part of `/readyz` that gets ready last.
+pub const PART: &str = "ingest-certificate";
 
 /// Keeps one Secret.
 pub struct Certificates {

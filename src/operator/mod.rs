@@ -37,6 +37,7 @@ mod work;
 mod world;
 mod write;
 
+pub use certificates::PART as CERTIFICATE;
 pub use error::OperatorError;
 pub use job::JobSettings;
 pub use settings::Settings;
