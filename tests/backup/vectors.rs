@@ -132,10 +132,13 @@ fn lacks(server: &Qdrant, bed: &Bed, uid: &str, why: &str) {
     assert!(is_clean(server), "{why}");
 }
 
+/// What is wrong with a server.
+type Wrong = Box<dyn Fn(&Qdrant)>;
+
 #[test]
 fn a_server_that_gives_no_whole_snapshot_leaves_it_unknown() {
     let troubled = |on: &'static str, answer: Answer| move |server: &Qdrant| server.trouble(on, None, answer.clone());
-    let cases: [(&str, Box<dyn Fn(&Qdrant)>); 7] = [
+    let cases: [(&str, Wrong); 7] = [
         ("has SHA-256", Box::new(Qdrant::tear_snapshots)),
         ("HTTP 401", Box::new(|server| server.require_key("other"))),
         ("no space", Box::new(troubled("POST /collections/openmemory/snapshots", Answer::Status(500, "no space")))),
