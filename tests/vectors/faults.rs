@@ -86,6 +86,17 @@ async fn one_error_alone_accuses_nobody() {
 }
 
 #[tokio::test]
+async fn a_server_that_answers_every_read_with_an_error_is_unwell() {
+    let server = healthy(10);
+    server.trouble("points/scroll", None, Answer::Status(500, "Service internal error: too many open files"));
+    for level in Level::ALL {
+        let task = check(&server, level).await;
+        assert_eq!(task.corruption, [], "{level:?}");
+        assert_unknown(&task, "vectors-first-page", "HTTP 500");
+    }
+}
+
+#[tokio::test]
 async fn a_collection_that_is_gone_is_the_loss_of_all_vectors() {
     let server = healthy(10);
     server.forget(NAME);

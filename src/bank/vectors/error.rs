@@ -10,6 +10,9 @@ pub enum VectorError {
     /// Of Qdrant.
     #[error(transparent)]
     Qdrant(#[from] QdrantError),
+    /// It cannot even name its points, which says nothing of what it stores.
+    #[error("{0}; nor can it name its points, so it is not known what it stores")]
+    Unwell(QdrantError),
     /// Of PostgreSQL.
     #[error(transparent)]
     Pgvector(#[from] PgvectorError),
@@ -27,7 +30,7 @@ impl VectorError {
         match self {
             Self::Qdrant(error) => error.is_missing(),
             Self::Pgvector(error) => matches!(error, PgvectorError::NoTable { .. }),
-            Self::Disorder(_) | Self::NoVector(_) => false,
+            Self::Unwell(_) | Self::Disorder(_) | Self::NoVector(_) => false,
         }
     }
 
@@ -37,7 +40,7 @@ impl VectorError {
             Self::Qdrant(error) => error.is_damage().map(str::to_owned),
             Self::Pgvector(PgvectorError::Damaged { sqlstate, .. }) => Some(format!("SQLSTATE {sqlstate}")),
             Self::Disorder(_) => Some(self.to_string()),
-            Self::Pgvector(_) | Self::NoVector(_) => None,
+            Self::Unwell(_) | Self::Pgvector(_) | Self::NoVector(_) => None,
         }
     }
 }

@@ -126,6 +126,9 @@ impl OfQdrant {
                     asked_alone = true;
                     tokio::time::sleep(AGAIN).await;
                 }
+                Err(error) if error.is_damage().is_some() && !self.names_the_next().await => {
+                    return Err(VectorError::Unwell(error));
+                }
                 Err(error) => return Err(error.into()),
                 Ok(page) => {
                     self.limit = (self.limit * 2).min(self.most);
@@ -134,6 +137,13 @@ impl OfQdrant {
                 }
             }
         }
+    }
+
+    /// Whether the server can still say which point is the next: HTTP 500 is also its answer where a replica is away, or
+    /// it has no file left to open.
+    async fn names_the_next(&self) -> bool {
+        let ids = Wanted { payload: false, vector: None };
+        self.client.scroll(&self.collection, self.from, 1, &ids).await.is_ok()
     }
 }
 
