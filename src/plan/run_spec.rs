@@ -30,7 +30,8 @@ pub fn needs_network(tasks: &[Task], bank: &Bank) -> Vec<NetworkPart> {
 fn needs(work: &Work, part: NetworkPart) -> bool {
     let (database, vectors) = (part == NetworkPart::Database, part == NetworkPart::VectorStore);
     match work {
-        Work::Probe | Work::Learn => false,
+        // A recovery looks itself at what is there.
+        Work::Probe | Work::Learn | Work::Recover { .. } => false,
         Work::Backup
         | Work::VerifyBackup
         | Work::RestoreTest

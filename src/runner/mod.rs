@@ -147,6 +147,7 @@ impl<E: Exchange> Runner<E> {
             omitted: body.omitted,
             samples: body.samples,
             outputs: body.outputs,
+            recovery: body.recovery,
         }
     }
 
@@ -225,5 +226,6 @@ fn skipped(task: &Task, reason: Reason, message: &str) -> TaskReport {
         omitted: 0,
         samples: Vec::new(),
         outputs: Vec::new(),
+        recovery: None,
     }
 }

@@ -68,6 +68,10 @@ fn work(spec: &TaskSpec, field: &str, wrong: &mut Violations) -> Option<Work> {
         TaskKind::Optimize => Work::Optimize,
         TaskKind::Prune => Work::Prune,
         TaskKind::Learn => Work::Learn,
+        TaskKind::Recover => {
+            wrong.add(format!("{field}.task"), rules::RECOVER_MISPLACED);
+            return None;
+        }
     })
 }
 
