@@ -35,7 +35,7 @@ impl TaskKind {
         Self::Recover,
     ];
 
-    /// The kinds that schedules and runs may name; a recovery comes from a Recovery alone.
+    /// The kinds that schedules may name; a recovery comes from a Recovery.
     pub const SCHEDULED: [Self; 10] = [
         Self::Probe,
         Self::Backup,

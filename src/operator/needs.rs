@@ -12,7 +12,7 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
             Work::IntegrityCheck { scopes, .. } => scopes.iter().for_each(|scope| of_check(bank, *scope, &mut needed)),
             Work::SecurityAudit { scopes } => scopes.iter().for_each(|scope| of_audit(bank, *scope, &mut needed)),
             Work::ConsistencyCheck => of_check(bank, IntegrityScope::Consistency, &mut needed),
-            Work::Backup | Work::VerifyBackup => {
+            Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::Recover { .. } => {
                 // Verification holds a set against the living bank.
                 of_check(bank, IntegrityScope::Database, &mut needed);
                 of_check(bank, IntegrityScope::Files, &mut needed);
@@ -24,8 +24,13 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     needed
 }
 
-/// Those of them that are written to: the repository's, by a backup alone. Nothing of the bank itself is.
+/// Those of them that are written to: the repository's by a backup, and all of them by a recovery. One that only shows
+/// its plan undoes what an interrupted one has left; nothing else writes to the bank itself.
 pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
+    let recovers = |task: &Task| matches!(task.work, Work::Recover { .. });
+    if tasks.iter().any(recovers) {
+        return volumes(bank, tasks);
+    }
     let writes = tasks.iter().any(|task| task.work == Work::Backup);
     repository(bank).filter(|_| writes).map(|place| place.volume.clone()).into_iter().collect()
 }

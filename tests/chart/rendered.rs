@@ -11,7 +11,8 @@ use crate::helm::{
 use crate::{names_in, repository, text_of};
 
 /// The kinds that have a controller, as their definitions are named.
-const KINDS: [&str; 5] = ["integritychecks", "maintenancepolicies", "maintenanceruns", "memorybanks", "securityaudits"];
+const KINDS: [&str; 6] =
+    ["integritychecks", "maintenancepolicies", "maintenanceruns", "memorybanks", "recoveries", "securityaudits"];
 /// Helm writes 1 as 1, and the definitions as 1.0.
 fn with_numbers_alike(value: &Value) -> Value {
     match value {
