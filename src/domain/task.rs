@@ -68,7 +68,7 @@ impl TaskKind {
 
     /// Whether a run with such a task must have its bank alone (api.md, lock of a bank).
     pub const fn exclusive(self) -> bool {
-        matches!(self, Self::Backup | Self::RestoreTest | Self::Optimize | Self::Prune | Self::Recover)
+        matches!(self, Self::Backup | Self::RestoreTest | Self::Prune | Self::Recover)
     }
 
     /// The kind that must have succeeded earlier in the same run, where the run has it at all.

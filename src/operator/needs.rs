@@ -12,6 +12,7 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
             Work::IntegrityCheck { scopes, .. } => scopes.iter().for_each(|scope| of_check(bank, *scope, &mut needed)),
             Work::SecurityAudit { scopes } => scopes.iter().for_each(|scope| of_audit(bank, *scope, &mut needed)),
             Work::ConsistencyCheck => of_check(bank, IntegrityScope::Consistency, &mut needed),
+            Work::Optimize => of_check(bank, IntegrityScope::Database, &mut needed),
             Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::Recover { .. } => {
                 // Verification holds a set against the living bank.
                 of_check(bank, IntegrityScope::Database, &mut needed);
@@ -24,15 +25,17 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     needed
 }
 
-/// Those of them that are written to: the repository's by a backup, and all of them by a recovery. One that only shows
-/// its plan undoes what an interrupted one has left; nothing else writes to the bank itself.
+/// Those of them that are written to: the repository's by a backup, those of SQLite files by an optimization, and all of
+/// them by a recovery (one that only shows its plan undoes what an interrupted one has left).
 pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     let recovers = |task: &Task| matches!(task.work, Work::Recover { .. });
     if tasks.iter().any(recovers) {
         return volumes(bank, tasks);
     }
-    let writes = tasks.iter().any(|task| task.work == Work::Backup);
-    repository(bank).filter(|_| writes).map(|place| place.volume.clone()).into_iter().collect()
+    let any = |work: &Work| tasks.iter().any(|task| task.work == *work);
+    let backed_up = repository(bank).filter(|_| any(&Work::Backup));
+    let optimized = databases(bank).filter(|_| any(&Work::Optimize));
+    backed_up.into_iter().chain(optimized).map(|place| place.volume.clone()).collect()
 }
 
 fn repository(bank: &Bank) -> Option<&PathInVolume> {

@@ -32,12 +32,10 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
     match work {
         // A recovery looks itself at what is there.
         Work::Probe | Work::Learn | Work::Recover { .. } => false,
-        Work::Backup
-        | Work::VerifyBackup
-        | Work::RestoreTest
-        | Work::ConsistencyCheck
-        | Work::Optimize
-        | Work::Prune => database || vectors,
+        Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::ConsistencyCheck | Work::Prune => {
+            database || vectors
+        }
+        Work::Optimize => database,
         Work::IntegrityCheck { scopes, .. } => scopes.iter().all(|scope| match scope {
             IntegrityScope::Database => database,
             IntegrityScope::VectorStore => vectors,

@@ -1,6 +1,7 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and never writes to the bank; a backup writes to the bank's repository.
+//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; a backup writes
+//! to its repository.
 
 mod audit;
 mod backup;
@@ -9,6 +10,7 @@ mod consistency;
 mod copies;
 mod exchange;
 mod integrity;
+mod optimize;
 mod places;
 mod probe;
 mod progress;
@@ -170,6 +172,7 @@ impl<E: Exchange> Runner<E> {
             Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
             Work::Backup => self.back_up(spec, copies, meter, body).await,
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
+            Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

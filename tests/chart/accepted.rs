@@ -174,7 +174,7 @@ fn a_release_is_installed_upgraded_and_leaves_only_what_is_the_users() {
     assert!(left.is_empty(), "{left:?}");
     let kept = plane.kubectl().args(["-n", "default", "get", "mbank", "mine", "--output", "name"]).output().unwrap();
     succeeded(&kept, "the user's bank after uninstalling");
-    assert_eq!(objects_of("customresourcedefinitions").len(), 5);
+    assert_eq!(objects_of("customresourcedefinitions").len(), 6);
 }
 
 #[test]
