@@ -44,6 +44,7 @@ pub enum ConditionReason {
     NoBackup,
     BackupTooOld,
     VerificationFailed,
+    RestoreTestFailed,
     NotVerified,
     // OnSchedule
     SlotMissed,
@@ -112,6 +113,7 @@ impl ConditionReason {
             Self::NoBackup => "NoBackup",
             Self::BackupTooOld => "BackupTooOld",
             Self::VerificationFailed => "VerificationFailed",
+            Self::RestoreTestFailed => "RestoreTestFailed",
             Self::NotVerified => "NotVerified",
             Self::SlotMissed => "SlotMissed",
             Self::Overdue => "Overdue",

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::body::Body;
-use super::consistency::share;
+use super::consistency::{GRACE, share};
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
@@ -51,7 +51,7 @@ impl<E: Exchange> Runner<E> {
                 }
                 IntegrityScope::Consistency => {
                     let share = share(depth.level, depth.share_percent);
-                    self.check_consistency(spec, share, copies, meter, body).await?;
+                    self.check_consistency(spec, share, GRACE, copies, meter, body).await?;
                 }
                 IntegrityScope::Backups => {
                     for tree in &bank.backups {

@@ -15,6 +15,7 @@ mod places;
 mod probe;
 mod progress;
 mod remote;
+mod restore;
 mod scratch;
 mod vectors;
 mod verify;
@@ -173,6 +174,7 @@ impl<E: Exchange> Runner<E> {
             Work::Backup => self.back_up(spec, copies, meter, body).await,
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
+            Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -125,10 +125,20 @@ impl Bed {
 
     /// Runs tasks, as the run of this uid.
     pub fn run(&self, uid: &str, works: &[Work]) -> RunReport {
+        self.run_within(uid, works, None)
+    }
+
+    /// What the newest run left under a name.
+    pub fn output(&self, name: &str) -> Option<Vec<u8>> {
+        self.outputs.left.lock().unwrap().get(name).cloned()
+    }
+
+    /// The same, each task within so many seconds.
+    pub fn run_within(&self, uid: &str, works: &[Work], seconds: Option<u32>) -> RunReport {
         let tasks = works.iter().map(|work| Task {
             name: work.kind().name().to_lowercase(),
             work: work.clone(),
-            active_deadline_seconds: None,
+            active_deadline_seconds: seconds,
         });
         let spec = RunSpec {
             namespace: "stores".to_owned(),

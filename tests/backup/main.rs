@@ -14,5 +14,6 @@ mod deaths;
 mod empty;
 mod full_disk;
 mod legacy;
+mod restored;
 mod vectors;
 mod whole;
