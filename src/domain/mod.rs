@@ -21,7 +21,7 @@ mod sample;
 mod severity;
 mod task;
 
-pub use backup::{BackupVerdict, LatestSet, VerifiedSet};
+pub use backup::{BackupVerdict, LatestSet, Retention, VerifiedSet, VerifiedSets};
 pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore};
 pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};

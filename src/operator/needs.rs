@@ -18,15 +18,16 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
                 of_check(bank, IntegrityScope::Files, &mut needed);
                 needed.extend(repository(bank).map(|place| place.volume.clone()));
             }
+            Work::Prune { .. } => needed.extend(repository(bank).map(|place| place.volume.clone())),
             _ => {}
         }
     }
     needed
 }
 
-/// Those of them that are written to: the repository's, by a backup alone. Nothing of the bank itself is.
+/// Those of them that are written to: the repository's, by Backup and Prune. Nothing of the bank itself is.
 pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
-    let writes = tasks.iter().any(|task| task.work == Work::Backup);
+    let writes = tasks.iter().any(|task| matches!(task.work, Work::Backup | Work::Prune { .. }));
     repository(bank).filter(|_| writes).map(|place| place.volume.clone()).into_iter().collect()
 }
 

@@ -20,7 +20,7 @@ use super::run::{Tracked, free, lost, show};
 use super::standing::Note;
 use super::told::Told;
 use super::write::{self, Made};
-use crate::domain::{Outcome, Phase, Reason, RunSpec};
+use crate::domain::{Outcome, Phase, Reason, Retention, RunSpec};
 use crate::plan::{EventReason, RunTold, run_spec};
 use crate::resources::{ValidBank, VolumeSource};
 use crate::store::{Begin, RunRecord};
@@ -30,11 +30,12 @@ const PAGE: u32 = 500;
 /// What selects the pods that still have their claims.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Starts a run. When to try again, where its Job was refused for now.
+/// Starts a run, which keeps of the bank's sets what its policies say. When to try again, where its Job was refused for now.
 pub async fn start(
     cx: &Context,
     bank: &ValidBank,
     tracked: &mut Tracked,
+    retention: &[Retention],
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let Ok(valid) = tracked.entry.valid.clone() else { return Ok(None) };
@@ -44,7 +45,8 @@ pub async fn start(
         return Ok(now.checked_add(SignedDuration::from_secs(2)).ok());
     };
     let key = tracked.entry.id.key.clone();
-    let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, valid.active_deadline_seconds);
+    let deadline = valid.active_deadline_seconds;
+    let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, deadline, retention);
     let node = match node(cx, bank, &spec).await? {
         Ok(node) => node,
         Err(note) => {

@@ -14,6 +14,8 @@ pub(super) struct Body {
     pub coverage_percent: Option<u8>,
     pub samples: Vec<Sample>,
     pub outputs: Vec<Output>,
+    /// What was done, for people: it ends the message of a task that did all it could.
+    pub done: Vec<String>,
     /// Why something that has no scope could not be measured.
     pub unmeasured: Option<(Reason, String)>,
 }
@@ -67,13 +69,14 @@ impl Body {
 
     fn summary(&self) -> String {
         let count = |verdict| self.checks.iter().filter(|c| c.verdict == verdict).count();
-        format!(
+        let counted = format!(
             "{} checks passed, {} failed; {} damages, {} findings",
             count(Verdict::Passed),
             count(Verdict::Failed),
             self.corruption.len(),
             self.findings.len()
-        )
+        );
+        [&[counted], self.done.as_slice()].concat().join("; ")
     }
 
     /// Cuts what is too much for one report, the mildest first, and counts it.

@@ -1,6 +1,6 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and never writes to the bank; a backup writes to the bank's repository.
+//! It decides nothing about when to run, and never writes to the bank; Backup and Prune write to the bank's repository.
 
 mod audit;
 mod backup;
@@ -12,9 +12,11 @@ mod integrity;
 mod places;
 mod probe;
 mod progress;
+mod prune;
 mod remote;
 mod scratch;
 mod vectors;
+mod verified;
 mod verify;
 
 use std::sync::Arc;
@@ -169,6 +171,7 @@ impl<E: Exchange> Runner<E> {
             Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
             Work::Backup => self.back_up(spec, copies, meter, body).await,
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
+            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use memorybank::domain::{
     BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, Repository,
-    RunReport, RunSpec, SqlDatabase, Task, Work,
+    RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
@@ -121,6 +121,11 @@ impl Bed {
     pub fn verdict(&self) -> Option<BackupVerdict> {
         let outputs = self.outputs.left.lock().unwrap();
         outputs.get(BackupVerdict::OUTPUT).map(|bytes| serde_json::from_slice(bytes).unwrap())
+    }
+
+    /// The sets that are known to be good.
+    pub fn verified(&self) -> VerifiedSets {
+        serde_json::from_slice(&self.outputs.left.lock().unwrap()[VerifiedSets::OUTPUT]).unwrap()
     }
 
     /// Runs tasks, as the run of this uid.

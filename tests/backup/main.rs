@@ -14,5 +14,7 @@ mod deaths;
 mod empty;
 mod full_disk;
 mod legacy;
+mod older;
+mod prune;
 mod vectors;
 mod whole;

@@ -155,7 +155,11 @@ fn files(folder: &Path) -> Result<Result<BTreeSet<String>, Fault>, BackupError> 
 }
 
 /// The manifest, where it is the one that is known.
-fn manifest(folder: &Path, name: &SetName, known: Option<&Digest>) -> Result<Result<SetManifest, Fault>, BackupError> {
+pub(super) fn manifest(
+    folder: &Path,
+    name: &SetName,
+    known: Option<&Digest>,
+) -> Result<Result<SetManifest, Fault>, BackupError> {
     let Some(text) = read_all(&folder.join(MANIFEST), MAX_MANIFEST)? else { return Ok(Err(missing(MANIFEST))) };
     let wrong = |evidence: String| Ok(Err(fault(MANIFEST, CorruptionType::ChecksumMismatch, evidence)));
     let (manifest, digest) = match SetManifest::from_json(&text) {

@@ -102,6 +102,11 @@ pub fn begin(order: Order) -> Result<Begun, BackupError> {
 }
 
 impl Begun {
+    /// The bank's folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.order.repository.folder()
+    }
+
     /// Tells that a declared part will not be in the set.
     pub fn miss(&mut self, missing: Missing) {
         self.missing.push(missing);
@@ -375,6 +380,6 @@ fn folder(path: &Path) -> Result<(), BackupError> {
 }
 
 /// Makes the names in a folder outlive a crash of the machine.
-fn sync(folder: &Path) -> Result<(), BackupError> {
+pub(super) fn sync(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
