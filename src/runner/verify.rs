@@ -9,12 +9,14 @@ use super::copies::{Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::backup::{Database, Fault, Repository, examine, look};
 use crate::bank::files::TreeSource;
+use crate::bank::postgres::count_rows;
 use crate::bank::qdrant::Client;
 use crate::bank::sqlite::take_stock;
+use crate::bank::vectors::VectorSource;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
-    BackupVerdict, Bank, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, QdrantEndpoint, Reason,
-    RunSpec, Severity, VectorStore, VerifiedSet,
+    BackupVerdict, Bank, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, Reason, RunSpec,
+    Severity, SqlDatabase, VectorStore, VerifiedSet,
 };
 use crate::engine::backup::{Counts, Missing, SetManifest, SetName, emptiness, judge_legacy, shortfall};
 use crate::engine::integrity::vectors::VECTORS;
@@ -195,23 +197,23 @@ impl<E: Exchange> Runner<E> {
             let Ok(files) = source.map(|source| source.files()) else { continue };
             live.push((format!("files/{}", tree.name), Counts { files: Some(files), ..Counts::default() }));
         }
-        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
-            live.extend(self.points(&spec.namespace, endpoint).await);
-        }
+        live.extend(self.on_servers(&spec.namespace, bank, meter).await);
         let just_made = copies.made.is_some();
+        let vectors = manifest.counts(VECTORS).map(|(_, counts)| counts.rows).unwrap_or_default();
         let mut short = Vec::new();
-        for (component, live) in live {
-            let part = manifest.parts.iter().find(|part| part.component == component);
-            let counts = match part {
-                Some(part) => part.counts(),
-                // Told as missing.
-                None if manifest.missing.iter().any(|missing| missing.component == component) => continue,
-                None => Counts::default(),
-            };
-            let path = part.map_or(component.as_str(), |part| part.path.as_str());
+        for (component, mut live) in live {
+            // Where vectors lie in the same schema, their tables are a part of their own.
+            live.rows.retain(|table, _| component != DATABASE || !vectors.contains_key(table));
+            // Told as missing.
+            if manifest.missing.iter().any(|missing| missing.component == component) {
+                continue;
+            }
+            let held = manifest.counts(&component);
+            let there = held.is_some();
+            let (path, counts) = held.unwrap_or((&component, Counts::default()));
             let why = match component.as_str() {
                 _ if just_made => shortfall(&counts, &live),
-                DATABASE | VECTORS if part.is_some() => emptiness(&counts, &live),
+                DATABASE | VECTORS if there => emptiness(&counts, &live),
                 _ => None,
             };
             short.extend(why.map(|why| fault(path, why)));
@@ -219,14 +221,32 @@ impl<E: Exchange> Runner<E> {
         Ok(short)
     }
 
-    /// How many points the bank's collections have now; of a server that cannot be asked nothing.
-    async fn points(&self, namespace: &str, endpoint: &QdrantEndpoint) -> Vec<(String, Counts)> {
+    /// How much of the bank its servers have now; of one that cannot be asked nothing.
+    async fn on_servers(&self, namespace: &str, bank: &Bank, meter: &Meter) -> Vec<(String, Counts)> {
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let Ok(client) = Client::open(namespace, endpoint, &secrets).await else { return Vec::new() };
         let mut live = Vec::new();
-        for (component, collection, _) in collections(endpoint) {
-            let Ok(points) = client.count(&collection).await else { continue };
+        let mut points = |component: &str, points: u64| {
             live.push((component.to_owned(), Counts { points: Some(points), ..Counts::default() }));
+        };
+        match &bank.vector_store {
+            Some(VectorStore::Qdrant(endpoint)) => {
+                if let Ok(client) = Client::open(namespace, endpoint, &secrets).await {
+                    for (component, collection, _) in collections(endpoint) {
+                        let _ = client.count(&collection).await.map(|count| points(component, count));
+                    }
+                }
+            }
+            Some(store @ VectorStore::Pgvector(_)) => {
+                if let Ok(source) = VectorSource::open(namespace, store, &secrets).await {
+                    let _ = source.count().await.map(|count| points(VECTORS, count));
+                }
+            }
+            None => {}
+        }
+        if let Some(SqlDatabase::Postgres(endpoint)) = &bank.database
+            && let Ok(Some(rows)) = count_rows(endpoint, (namespace, &secrets), meter).await
+        {
+            live.push((DATABASE.to_owned(), Counts { rows, ..Counts::default() }));
         }
         live
     }

@@ -107,6 +107,13 @@ impl Bed {
         self.repository().join(latest.set)
     }
 
+    /// Leaves a secret of one key for the bank.
+    pub fn secret(&self, name: &str, key: &str, value: &str) {
+        let folder = self.files.path("secrets").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(key), value).unwrap();
+    }
+
     /// Loses all that runs left, as a new data folder does.
     pub fn forget(&self) {
         self.outputs.left.lock().unwrap().clear();
@@ -144,7 +151,7 @@ impl Bed {
         };
         let mut volumes = BTreeMap::from([("data".to_owned(), self.live()), ("sets".to_owned(), self.volume())]);
         volumes.insert("old".to_owned(), self.files.path("old"));
-        let places = Places { volumes, scratch: self.files.path("scratch"), secrets: PathBuf::new() };
+        let places = Places { volumes, scratch: self.files.path("scratch"), secrets: self.files.path("secrets") };
         let runner = Runner { exchange: &self.outputs, places, threads: 2 };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (progress, _receiver) = Progress::new();

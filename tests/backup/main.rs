@@ -5,6 +5,8 @@
 
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/postgres.rs"]
+mod postgres;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -16,5 +18,6 @@ mod full_disk;
 mod legacy;
 mod older;
 mod prune;
+mod tables;
 mod vectors;
 mod whole;

@@ -83,9 +83,9 @@ impl Begun {
         meter.check()?;
         match fetched {
             Ok(Fetched { points, came: Downloaded { size, digest } }) => {
-                let passed = Passed { bytes: size, raw: digest, stored_bytes: size, stored: digest };
+                let passed = Passed { bytes: size, raw: None, stored_bytes: size, stored: digest };
                 let part = part(component, PartKind::Vectors, path, &passed);
-                self.parts.push(Part { raw_sha256: None, points: Some(points), ..part });
+                self.parts.push(Part { points: Some(points), ..part });
             }
             Err(Missed::Here(error)) => return Err(error),
             Err(Missed::Nowhere(_)) if optional => {}

@@ -2,6 +2,7 @@
 
 mod amcheck;
 mod catalogue;
+mod count;
 mod rows;
 mod session;
 
@@ -10,6 +11,8 @@ use super::{Cancelled, Meter, Secrets};
 use crate::domain::{Check, CorruptionEvent, Level, PostgresEndpoint, Sample};
 use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
+
+pub use count::count_rows;
 
 /// The check that is the connection itself.
 const CONNECTION: &str = "postgres-connection";

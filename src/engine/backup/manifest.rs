@@ -17,6 +17,10 @@ pub enum PartKind {
     Files,
     /// A snapshot of a collection as Qdrant makes it: a tar, stored as it came.
     Vectors,
+    /// The statements that make the tables of a PostgreSQL database anew.
+    Ddl,
+    /// The rows of a table of PostgreSQL as `COPY` writes them in text, compressed.
+    Rows,
     /// The parts that the bank declares, as JSON: names of volumes and Secrets, no secret.
     Config,
 }
@@ -128,6 +132,20 @@ impl SetManifest {
         };
         let since = || components.iter().find(|component| !has(component)).map(later);
         self.missing.first().cloned().or_else(since)
+    }
+
+    /// What it counts of a component, and the first file of that; none where it has none.
+    pub fn counts(&self, component: &str) -> Option<(&str, Counts)> {
+        let mut parts = self.parts.iter().filter(|part| part.component == component);
+        let first = parts.next()?;
+        let mut counts = first.counts();
+        for part in parts {
+            let Counts { rows, files, points } = part.counts();
+            counts.rows.extend(rows);
+            let add = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).reduce(u64::saturating_add);
+            (counts.files, counts.points) = (add(counts.files, files), add(counts.points, points));
+        }
+        Some((&first.path, counts))
     }
 
     /// How many bytes its files have.
