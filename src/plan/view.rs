@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BankFacts, NetworkPart, Phase};
+use crate::domain::{BankFacts, NetworkPart, Phase, Retention};
 use crate::resources::{
     IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy,
     ValidRecovery, ValidRun,
@@ -20,6 +20,13 @@ pub struct Asks<'a> {
     pub recoveries: Vec<RecoveryAsk<'a>>,
     /// Runs of it that were made by hand.
     pub hand: Vec<&'a ValidRun>,
+}
+
+impl Asks<'_> {
+    /// What the policies keep of the bank's sets, of those that say: a suspended bank's too.
+    pub fn retention(&self) -> Vec<Retention> {
+        self.policies.iter().filter_map(|ask| ask.policy.retention).map(Retention::from).collect()
+    }
 }
 
 /// A policy, and what its status echoes.

@@ -7,7 +7,7 @@ use super::condition::{ConditionName, ConditionStatus};
 use super::policy_status::MaintenancePolicyStatus;
 use super::task::TaskSpec;
 use super::{rules, schema};
-use crate::domain::Severity;
+use crate::domain::{self, Severity};
 
 /// When which banks are maintained, and how.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -254,6 +254,13 @@ pub struct Retention {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000))]
     pub monthly: u32,
+}
+
+impl From<Retention> for domain::Retention {
+    fn from(retention: Retention) -> Self {
+        let Retention { last, daily, weekly, monthly } = retention;
+        Self { last, daily, weekly, monthly }
+    }
 }
 
 /// What is done about damage.

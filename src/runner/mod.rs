@@ -1,7 +1,7 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; a backup writes
-//! to its repository.
+//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; Backup and Prune
+//! write to its repository.
 
 mod audit;
 mod backup;
@@ -14,10 +14,12 @@ mod optimize;
 mod places;
 mod probe;
 mod progress;
+mod prune;
 mod remote;
 mod restore;
 mod scratch;
 mod vectors;
+mod verified;
 mod verify;
 
 use std::sync::Arc;
@@ -175,6 +177,7 @@ impl<E: Exchange> Runner<E> {
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
+            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

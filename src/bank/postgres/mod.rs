@@ -2,6 +2,7 @@
 
 mod amcheck;
 mod catalogue;
+mod count;
 mod optimize;
 mod rows;
 mod session;
@@ -12,6 +13,7 @@ use crate::domain::{Check, CorruptionEvent, Level, PostgresEndpoint, Sample};
 use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
 
+pub use count::count_rows;
 pub use optimize::{Optimized, optimize_postgres};
 
 /// The check that is the connection itself.

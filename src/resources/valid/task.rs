@@ -66,7 +66,8 @@ fn work(spec: &TaskSpec, field: &str, wrong: &mut Violations) -> Option<Work> {
         TaskKind::RestoreTest => Work::RestoreTest,
         TaskKind::ConsistencyCheck => Work::ConsistencyCheck,
         TaskKind::Optimize => Work::Optimize,
-        TaskKind::Prune => Work::Prune,
+        // Planning fills in what the policies keep.
+        TaskKind::Prune => Work::Prune { retention: Vec::new() },
         TaskKind::Learn => Work::Learn,
         // It shows its plan; what it may do more, a Recovery says.
         TaskKind::Recover => Work::Recover { events: Vec::new(), set: None, consent: Consent::None },
