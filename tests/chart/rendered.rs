@@ -91,7 +91,13 @@ fn the_chart_has_the_definitions_of_the_kinds_with_a_controller() {
 
 #[test]
 fn every_object_of_a_namespace_says_which() {
-    let cluster_wide = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
+    let cluster_wide = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ];
     let Some(helm) = Helm::find() else { return };
     for values in ALL {
         for object in helm.objects(values).0 {

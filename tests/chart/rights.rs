@@ -133,10 +133,14 @@ fn the_roles_of_people_are_aggregated_and_never_bound() {
             |kind: &&str| verbs.iter().map(|verb| format!("memorybank.dev/{kind}{suffix} {verb}")).collect::<Vec<_>>();
         kinds.iter().flat_map(each).collect()
     };
+    let approves = |mut rights: BTreeSet<String>| {
+        rights.insert("memorybank.dev/recoveries/approval update".to_owned());
+        rights
+    };
     for (role, to, rights_of_it) in [
         ("view", &["view", "edit", "admin"][..], expected("", &["get", "list", "watch"])),
         ("edit", &["edit", "admin"], expected("", &["create", "update", "patch", "delete", "deletecollection"])),
-        ("admin", &["admin"], expected("/status", &["update", "patch"])),
+        ("admin", &["admin"], approves(expected("/status", &["update", "patch"]))),
     ] {
         let found = objects.of_kind("ClusterRole").find(|object| name(object).ends_with(&format!("-{role}"))).unwrap();
         assert_eq!(rights(found), rights_of_it, "{role}");
