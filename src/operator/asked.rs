@@ -106,12 +106,26 @@ pub async fn show_asked(
             }
         };
         if recovery.status.as_ref() != Some(&status) {
-            let before = recovery.status.as_ref().map_or(&[][..], |status| &status.conditions);
             write::status(&cx.client, &cx.world.recoveries, id, &status).await?;
-            tell(cx, "Recovery", id, before, &status.conditions, &[]);
+            cx.teller.tell("Recovery", id, &steps(recovery.status.as_ref(), &status));
         }
     }
     Ok(looks.into_iter().flatten().min())
+}
+
+/// What a recovery is told to have come to: each new phase, and a condition that became False.
+fn steps(before: Option<&RecoveryStatus>, now: &RecoveryStatus) -> Vec<Told> {
+    let mut told = transitions(before.map_or(&[][..], |before| &before.conditions), &now.conditions);
+    let moved = before.and_then(|before| before.phase.as_ref()) != now.phase.as_ref();
+    if let Some(condition) = now.conditions.first().filter(|condition| moved && condition.status != "False") {
+        told.push(Told {
+            warning: false,
+            reason: condition.reason.clone(),
+            action: "Recover".to_owned(),
+            note: format!("{}: {}", now.phase.as_deref().unwrap_or_default(), condition.message),
+        });
+    }
+    told
 }
 
 fn tell(cx: &Context, kind: &str, id: &Identity, before: &[Condition], now: &[Condition], told: &[EventDraft]) {
