@@ -43,6 +43,9 @@ pub struct VerifiedSet {
     pub time: Timestamp,
     /// Its size as it is stored.
     pub bytes: u64,
+    /// The digest of its manifest; a verdict of an earlier version has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
 }
 
 /// What the newest restore test says of the sets of a bank.

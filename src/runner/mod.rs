@@ -1,6 +1,7 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and never writes to the bank; a backup writes to the bank's repository.
+//! It decides nothing about when to run. It never writes to the bank but in a recovery; a backup writes to the bank's
+//! repository.
 
 mod audit;
 mod backup;
@@ -12,6 +13,7 @@ mod integrity;
 mod places;
 mod probe;
 mod progress;
+mod recover;
 mod remote;
 mod restore;
 mod scratch;
@@ -172,6 +174,10 @@ impl<E: Exchange> Runner<E> {
             Work::Backup => self.back_up(spec, copies, meter, body).await,
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
+            Work::Recover { events, set, consent } => {
+                let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
+                self.recover(spec, &asked, copies, meter, body).await
+            }
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

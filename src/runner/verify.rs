@@ -90,7 +90,13 @@ impl<E: Exchange> Runner<E> {
                     let detail = format!("set {}: {} files, {bytes} bytes read back", latest.set, manifest.parts.len());
                     body.checks.push(Check::passed(SET, REPOSITORY, detail));
                     let set = latest.set.clone();
-                    let verified = Some(VerifiedSet { set, started: manifest.started, time: now, bytes });
+                    let verified = Some(VerifiedSet {
+                        set,
+                        started: manifest.started,
+                        time: now,
+                        bytes,
+                        manifest: Some(latest.manifest),
+                    });
                     BackupVerdict { set: Some(latest.set.clone()), time: now, refused: None, verified }
                 }
                 Came::Refused(faults) => {

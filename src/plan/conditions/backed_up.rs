@@ -131,7 +131,7 @@ spec:
 
     fn verified() -> VerifiedSet {
         let (started, time) = (at("2026-11-22T05:00:00Z"), at("2026-11-22T05:10:00Z"));
-        VerifiedSet { set: "good".to_owned(), started, time, bytes: 7 }
+        VerifiedSet { set: "good".to_owned(), started, time, bytes: 7, manifest: None }
     }
 
     fn verdict(set: Option<&str>, refused: Option<&str>, verified: Option<VerifiedSet>) -> BackupVerdict {
