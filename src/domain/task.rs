@@ -81,7 +81,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        !matches!(self, Self::Learn | Self::Recover)
+        !matches!(self, Self::Learn)
     }
 }
 

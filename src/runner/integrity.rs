@@ -65,7 +65,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// Checks the database of a bank that is on a PostgreSQL server.
-    async fn check_server(
+    pub(super) async fn check_server(
         &self,
         namespace: &str,
         bank: &Bank,
@@ -84,7 +84,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// Checks one tree against the manifest of earlier runs, and leaves the next one.
-    async fn check_files(
+    pub(super) async fn check_files(
         &self,
         tree: &FileTree,
         depth: Depth,
@@ -143,7 +143,7 @@ impl<E: Exchange> Runner<E> {
 }
 
 /// Checks the SQLite files of a bank, each on its copy, and then against each other.
-async fn check_databases(
+pub(super) async fn check_databases(
     bank: &Bank,
     level: Level,
     copies: &mut Copies<'_>,

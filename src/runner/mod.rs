@@ -15,6 +15,7 @@ mod places;
 mod probe;
 mod progress;
 mod prune;
+mod recover;
 mod remote;
 mod restore;
 mod scratch;
@@ -178,6 +179,10 @@ impl<E: Exchange> Runner<E> {
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
             Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
+            Work::Recover { events, set, consent } => {
+                let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
+                self.recover(spec, &asked, copies, meter, body).await
+            }
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             other => {
                 body.not_built(other.kind().name());

@@ -310,7 +310,7 @@ impl<E: Exchange> Trial<'_, E> {
                 if !is(part, crate::engine::integrity::vectors::VECTORS) {
                     return Ok(counted);
                 }
-                let judged = self.judged(part, &endpoint).await?;
+                let judged = Box::pin(self.judged(part, &endpoint)).await?;
                 let compared = self.compared(memories, part, endpoint.clone()).await?;
                 Ok(format!("{counted}{judged}{compared}"))
             };
@@ -340,7 +340,7 @@ impl<E: Exchange> Trial<'_, E> {
         let bank = Bank { vector_store: Some(VectorStore::Qdrant(endpoint.clone())), ..self.spec.bank.clone() };
         let mut body = Body::default();
         let checking = self.runner.check_vectors(&self.spec.namespace, &bank, Level::Full, self.meter, &mut body);
-        self.unless_cancelled(checking).await?.map_err(Stop::Broken)?;
+        Box::pin(self.unless_cancelled(checking)).await?.map_err(Stop::Broken)?;
         // What only a writer can have done is the bank's own state.
         let broken = |event: &&CorruptionEvent| event.corruption_type == CorruptionType::FileCorruption;
         if let Some(event) = body.corruption.iter().find(broken) {

@@ -38,8 +38,9 @@ impl Temporary {
             Ok(_) => Ok(temporary),
             Err(error) => {
                 // A restore that failed may leave half a collection, on which a server may not start again.
-                let left = temporary.remove().await;
-                left.into_iter().for_each(|why| tracing::warn!("{why}"));
+                if let Some(why) = temporary.remove().await {
+                    tracing::warn!("{why}");
+                }
                 Err(error)
             }
         }
