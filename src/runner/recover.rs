@@ -199,12 +199,9 @@ impl<E: Exchange> Runner<E> {
 
     /// Which steps may be carried out.
     async fn allowed(&self, consent: Consent, plan: &RecoveryPlan, body: &mut Body) -> Result<Allowed, String> {
-        let told = |error: super::ExchangeError| error.to_string();
         match consent {
             Consent::None => {
-                let bytes = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
-                let digest = self.exchange.output(RecoveryPlan::OUTPUT, bytes).await.map_err(told)?;
-                body.outputs.push(Output { name: RecoveryPlan::OUTPUT.to_owned(), digest });
+                self.leave(plan, body).await?;
                 let nothing = plan.steps.is_empty();
                 Ok(Allowed::No(if nothing { RecoveryState::Nothing } else { RecoveryState::Planned }))
             }
@@ -214,15 +211,25 @@ impl<E: Exchange> Runner<E> {
                 Ok(if steps.is_empty() { Allowed::No(RecoveryState::Refused) } else { Allowed::Steps(steps) })
             }
             Consent::Plan(digest) => {
-                let known = self.exchange.input(RecoveryPlan::OUTPUT).await.map_err(told)?;
+                let known = self.exchange.input(RecoveryPlan::OUTPUT).await.map_err(|error| error.to_string())?;
                 let known: Option<RecoveryPlan> = known.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 let approved = known.filter(|known| known.digest() == digest);
-                Ok(match approved {
-                    Some(approved) if covers(&approved, plan) => Allowed::Steps((0..plan.steps.len()).collect()),
-                    _ => Allowed::No(RecoveryState::Refused),
-                })
+                if approved.is_some_and(|approved| covers(&approved, plan)) {
+                    return Ok(Allowed::Steps((0..plan.steps.len()).collect()));
+                }
+                // It is what can be approved from now on.
+                self.leave(plan, body).await?;
+                Ok(Allowed::No(RecoveryState::Refused))
             }
         }
+    }
+
+    /// Leaves a plan for the run that carries it out once it is approved.
+    async fn leave(&self, plan: &RecoveryPlan, body: &mut Body) -> Result<(), String> {
+        let bytes = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
+        let digest = self.exchange.output(RecoveryPlan::OUTPUT, bytes).await.map_err(|error| error.to_string())?;
+        body.outputs.push(Output { name: RecoveryPlan::OUTPUT.to_owned(), digest });
+        Ok(())
     }
 
     /// The bank's folder in its repository, where quarantines are; in the bank's own volume where it has none.

@@ -152,3 +152,21 @@ fn a_healthy_bank_is_left_alone_and_what_nothing_mends_is_told() {
     assert_eq!(report.tasks[0].recovery.as_ref().unwrap().state, RecoveryState::Nothing);
     assert_eq!(report.tasks[0].corruption.iter().filter(|event| event.component == "files/uploads").count(), 1);
 }
+
+#[test]
+fn a_plan_that_the_damage_outgrew_is_shown_anew_and_can_be_approved() {
+    let bank = Damaged::new(40);
+    let good = bank.content();
+    bank.rot();
+    let (_, outgrown) = bank.plan();
+    bank.zero();
+    let damaged = bank.bytes();
+    let (_, refused) = bank.recover("late", Consent::Plan(outgrown));
+    assert_eq!(refused.state, RecoveryState::Refused);
+    assert_ne!(refused.plan_digest, outgrown);
+    assert_eq!(bank.bytes(), damaged, "more than was approved is not done, nor a part of it");
+    let (task, done) = bank.recover("mender", Consent::Plan(refused.plan_digest));
+    assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
+    assert_eq!(bank.content(), good);
+    bank.is_sound();
+}
