@@ -22,7 +22,7 @@ mod sample;
 mod severity;
 mod task;
 
-pub use backup::{BackupVerdict, LatestSet, RestoreVerdict, RestoredSet, VerifiedSet};
+pub use backup::{BackupVerdict, LatestSet, RestoreVerdict, RestoredSet, Retention, VerifiedSet, VerifiedSets};
 pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore};
 pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};

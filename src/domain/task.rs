@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Consent, Digest, Level};
+use super::{Consent, Digest, Level, Retention};
 
 /// What kind of work a task is, without its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ impl TaskKind {
         Self::Recover,
     ];
 
-    /// The kinds that schedules and runs may name; a recovery comes from a Recovery alone.
+    /// The kinds that schedules may name; a recovery comes from a Recovery.
     pub const SCHEDULED: [Self; 10] = [
         Self::Probe,
         Self::Backup,
@@ -68,7 +68,7 @@ impl TaskKind {
 
     /// Whether a run with such a task must have its bank alone (api.md, lock of a bank).
     pub const fn exclusive(self) -> bool {
-        matches!(self, Self::Backup | Self::RestoreTest | Self::Optimize | Self::Prune | Self::Recover)
+        matches!(self, Self::Backup | Self::RestoreTest | Self::Prune | Self::Recover)
     }
 
     /// The kind that must have succeeded earlier in the same run, where the run has it at all.
@@ -81,7 +81,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        !matches!(self, Self::Optimize | Self::Prune | Self::Learn)
+        !matches!(self, Self::Learn)
     }
 }
 
@@ -167,7 +167,11 @@ pub enum Work {
         scopes: Vec<AuditScope>,
     },
     Optimize,
-    Prune,
+    Prune {
+        /// Of the policies that select the bank: a set goes when none of them keeps it. Without any, none goes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        retention: Vec<Retention>,
+    },
     Learn,
     Recover {
         /// The damage that it mends ([`super::CorruptionEvent::key`]); empty for all.
@@ -193,7 +197,7 @@ impl Work {
             Self::ConsistencyCheck => TaskKind::ConsistencyCheck,
             Self::SecurityAudit { .. } => TaskKind::SecurityAudit,
             Self::Optimize => TaskKind::Optimize,
-            Self::Prune => TaskKind::Prune,
+            Self::Prune { .. } => TaskKind::Prune,
             Self::Learn => TaskKind::Learn,
             Self::Recover { .. } => TaskKind::Recover,
         }

@@ -61,6 +61,7 @@ fn owner(run: &Run, bank_uid: Option<&str>) -> RunOwner {
         }
         (Some(owner), _) if owner.kind == "IntegrityCheck" => RunOwner::Check(owner.name.clone()),
         (Some(owner), _) if owner.kind == "SecurityAudit" => RunOwner::Audit(owner.name.clone()),
+        (Some(owner), _) if owner.kind == "Recovery" => RunOwner::Recovery(owner.name.clone()),
         _ => RunOwner::Hand,
     }
 }
@@ -69,7 +70,7 @@ fn view(run: &Run, bank: Option<&Bank>) -> Option<RunView> {
     let valid = run.valid.as_ref().ok()?;
     let needs = bank.and_then(|bank| bank.valid.as_ref().ok()).map(|bank| {
         // Scopes that its tasks leave open are all that the bank declares.
-        let spec = run_spec("", "", &bank.bank, &valid.tasks, valid.active_deadline_seconds);
+        let spec = run_spec("", "", &bank.bank, &valid.tasks, valid.active_deadline_seconds, &[]);
         needs_network(&spec.tasks, &spec.bank)
     });
     let status = run.status.clone().unwrap_or_default();

@@ -63,6 +63,10 @@ pub enum ConditionReason {
     NotMeasured,
     TaskFailed,
     Damaged,
+    // Recoveries
+    AwaitingApproval,
+    PlanShown,
+    RolledBack,
     // Ready
     InvalidSpec,
     ReferenceNotFound,
@@ -125,6 +129,9 @@ impl ConditionReason {
             Self::NotMeasured => "NotMeasured",
             Self::TaskFailed => "TaskFailed",
             Self::Damaged => "Damaged",
+            Self::AwaitingApproval => "AwaitingApproval",
+            Self::PlanShown => "PlanShown",
+            Self::RolledBack => "RolledBack",
             Self::InvalidSpec => "InvalidSpec",
             Self::ReferenceNotFound => "ReferenceNotFound",
             Self::HostPathForbidden => "HostPathForbidden",

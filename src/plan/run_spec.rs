@@ -1,9 +1,16 @@
-use crate::domain::{AuditScope, Bank, IntegrityScope, NetworkPart, RunSpec, Task, Work};
+use crate::domain::{AuditScope, Bank, IntegrityScope, NetworkPart, Retention, RunSpec, Task, Work};
 
 /// The work order of one run: the same documents give the same one, byte for byte. Scopes that a task leaves
-/// open become all that the bank declares.
-pub fn run_spec(namespace: &str, run: &str, bank: &Bank, tasks: &[Task], active_deadline_seconds: u32) -> RunSpec {
-    let filled = |task: &Task| Task { work: fill(&task.work, bank), ..task.clone() };
+/// open become all that the bank declares; what is kept of its sets is what its policies say (`retention`).
+pub fn run_spec(
+    namespace: &str,
+    run: &str,
+    bank: &Bank,
+    tasks: &[Task],
+    active_deadline_seconds: u32,
+    retention: &[Retention],
+) -> RunSpec {
+    let filled = |task: &Task| Task { work: fill(&task.work, bank, retention), ..task.clone() };
     RunSpec {
         namespace: namespace.to_owned(),
         run: run.to_owned(),
@@ -32,12 +39,10 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
     match work {
         // A recovery looks itself at what is there.
         Work::Probe | Work::Learn | Work::Recover { .. } => false,
-        Work::Backup
-        | Work::VerifyBackup
-        | Work::RestoreTest
-        | Work::ConsistencyCheck
-        | Work::Optimize
-        | Work::Prune => database || vectors,
+        Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::ConsistencyCheck | Work::Prune { .. } => {
+            database || vectors
+        }
+        Work::Optimize => database,
         Work::IntegrityCheck { scopes, .. } => scopes.iter().all(|scope| match scope {
             IntegrityScope::Database => database,
             IntegrityScope::VectorStore => vectors,
@@ -52,7 +57,7 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
     }
 }
 
-fn fill(work: &Work, bank: &Bank) -> Work {
+fn fill(work: &Work, bank: &Bank, retention: &[Retention]) -> Work {
     match work {
         Work::IntegrityCheck { level, scopes, share_percent } => Work::IntegrityCheck {
             level: *level,
@@ -60,6 +65,7 @@ fn fill(work: &Work, bank: &Bank) -> Work {
             share_percent: *share_percent,
         },
         Work::SecurityAudit { scopes } => Work::SecurityAudit { scopes: audit_scopes(scopes, bank) },
+        Work::Prune { .. } => Work::Prune { retention: retention.to_vec() },
         other => other.clone(),
     }
 }

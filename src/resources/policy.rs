@@ -7,7 +7,7 @@ use super::condition::{ConditionName, ConditionStatus};
 use super::policy_status::MaintenancePolicyStatus;
 use super::task::TaskSpec;
 use super::{rules, schema};
-use crate::domain::Severity;
+use crate::domain::{self, Severity};
 
 /// When which banks are maintained, and how.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub struct Hold {
 /// What is done when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::task_names(), validation = rules::spread())]
+#[x_kube(validation = rules::task_names(), validation = rules::no_recover(), validation = rules::spread())]
 pub struct Schedule {
     /// Its name within the policy.
     #[schemars(length(min = 1, max = schema::DNS_LABEL_MAX), regex(pattern = schema::DNS_LABEL))]
@@ -254,6 +254,13 @@ pub struct Retention {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000))]
     pub monthly: u32,
+}
+
+impl From<Retention> for domain::Retention {
+    fn from(retention: Retention) -> Self {
+        let Retention { last, daily, weekly, monthly } = retention;
+        Self { last, daily, weekly, monthly }
+    }
 }
 
 /// What is done about damage.

@@ -42,7 +42,7 @@ pub fn mutable(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn task_kind(_: &mut SchemaGenerator) -> Schema {
-    closed(TaskKind::SCHEDULED.map(TaskKind::name))
+    closed(TaskKind::ALL.map(TaskKind::name))
 }
 
 pub fn level(_: &mut SchemaGenerator) -> Schema {

@@ -5,12 +5,14 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::backup::{self, Begun, Order, Repository, Source, Vectors};
+use crate::bank::backup::{self, Begun, Dump, Order, Repository, Source, Vectors};
 use crate::bank::qdrant::Client;
 use crate::bank::sqlite::{Stock, take_stock};
 use crate::bank::vectors::ENTITIES;
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Bank, Check, LatestSet, Output, QdrantEndpoint, Reason, RunSpec, Severity, VectorStore};
+use crate::domain::{
+    Bank, Check, LatestSet, Output, QdrantEndpoint, Reason, RunSpec, Severity, SqlDatabase, VectorStore,
+};
 use crate::engine::backup::Missing;
 use crate::engine::integrity::vectors::VECTORS;
 
@@ -48,16 +50,16 @@ impl<E: Exchange> Runner<E> {
         };
         let begun = blocking(move || backup::begin(order)).await?;
         let mut begun = begun.map_err(|error| error.to_string())?;
-        for missing in beyond(bank) {
-            begun.miss(missing);
-        }
         let mut left = Vec::new();
         if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
             left = self.take_vectors(&spec.namespace, endpoint, &mut begun, meter).await?;
+        }
+        let dumps = self.dumps(&spec.namespace, bank, &mut begun).await;
+        if bank.vector_store.is_some() {
             // SQL that is older than the points would lack the rows of some.
             copies.renew();
         }
-        let mut sources = Vec::new();
+        let mut sources: Vec<_> = dumps.into_iter().map(|dump| Source::Postgres(Box::new(dump))).collect();
         let files = [(DATABASE, copies.database(bank, meter).await?), (HISTORY, copies.history(bank, meter).await?)];
         for &(component, ref copied) in &files {
             let Some(copied) = copied else { continue };
@@ -98,6 +100,26 @@ impl<E: Exchange> Runner<E> {
             }
         }
         Ok(())
+    }
+
+    /// The tables of the bank on PostgreSQL servers, as of moments of which that of its vectors is first. What cannot be had
+    /// is missing in the set.
+    async fn dumps(&self, namespace: &str, bank: &Bank, begun: &mut Begun) -> Vec<Dump> {
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let held = (namespace, &secrets);
+        let mut dumps = Vec::new();
+        let mut take = |component: &str, dump: Result<Dump, String>, dumps: &mut Vec<Dump>| match dump {
+            Ok(dump) => dumps.push(dump),
+            Err(why) => begun.miss(Missing { component: component.to_owned(), why }),
+        };
+        if let Some(VectorStore::Pgvector(endpoint)) = &bank.vector_store {
+            take(VECTORS, Dump::vectors(endpoint, VECTORS, held).await, &mut dumps);
+        }
+        if let Some(SqlDatabase::Postgres(endpoint)) = &bank.database {
+            let dump = Dump::database(endpoint, DATABASE, held, &dumps).await;
+            take(DATABASE, dump, &mut dumps);
+        }
+        dumps
     }
 
     /// Has snapshots of the bank's collections made and takes them into a set; what could not be had is missing in it.
@@ -147,15 +169,6 @@ pub(super) fn collections(endpoint: &QdrantEndpoint) -> [(&'static str, String, 
     let memories = endpoint.collection.clone();
     let entities = format!("{memories}{ENTITIES}");
     [(VECTORS, memories, false), ("vectors/entities", entities, true)]
-}
-
-/// What a bank declares that this version cannot back up.
-fn beyond(bank: &Bank) -> Vec<Missing> {
-    let missing = |component: &str, why: &str| Missing { component: component.to_owned(), why: why.to_owned() };
-    let pgvector = matches!(bank.vector_store, Some(VectorStore::Pgvector(_)));
-    let vectors = pgvector.then(|| missing(VECTORS, "this version does not back up pgvector"));
-    let postgres = bank.on_postgres().then(|| missing(DATABASE, "this version does not back up PostgreSQL"));
-    vectors.into_iter().chain(postgres).collect()
 }
 
 /// Where the repository lies within a tree, its path there.

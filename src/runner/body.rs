@@ -16,6 +16,8 @@ pub(super) struct Body {
     pub outputs: Vec<Output>,
     /// Of a recovery: what it did, or would do.
     pub recovery: Option<RecoveryReport>,
+    /// What was done, for people: it ends the message of a task that did all it could.
+    pub done: Vec<String>,
     /// Why something that has no scope could not be measured.
     pub unmeasured: Option<(Reason, String)>,
 }
@@ -69,13 +71,14 @@ impl Body {
 
     fn summary(&self) -> String {
         let count = |verdict| self.checks.iter().filter(|c| c.verdict == verdict).count();
-        format!(
+        let counted = format!(
             "{} checks passed, {} failed; {} damages, {} findings",
             count(Verdict::Passed),
             count(Verdict::Failed),
             self.corruption.len(),
             self.findings.len()
-        )
+        );
+        [&[counted], self.done.as_slice()].concat().join("; ")
     }
 
     /// Cuts what is too much for one report, the mildest first, and counts it.

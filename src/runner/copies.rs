@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::places::Places;
 use crate::bank::Meter;
 use crate::bank::sqlite::{self, SqliteCopy};
-use crate::domain::{Bank, Check, CorruptionEvent, LatestSet, PathInVolume, SqlDatabase};
+use crate::domain::{Bank, Check, CorruptionEvent, LatestSet, PathInVolume, SqlDatabase, VerifiedSets};
 use crate::engine::integrity::sqlite::Judgement;
 
 /// A SQLite file of the bank as one run sees it.
@@ -23,7 +23,8 @@ pub(super) struct Copied {
     pub corruption: Vec<CorruptionEvent>,
 }
 
-/// What the tasks of one run share: copies, each file copied at most once, and the set that it made.
+/// What the tasks of one run share: copies, each file copied at most once, the set that it made, and what is known of
+/// others.
 #[derive(Debug)]
 pub(super) struct Copies<'a> {
     places: &'a Places,
@@ -32,6 +33,8 @@ pub(super) struct Copies<'a> {
     pub uid: String,
     /// The backup set that this run made: an output is no input before the report is stored.
     pub made: Option<LatestSet>,
+    /// The sets that are known to be good, once a task of this run changed them.
+    pub verified: Option<VerifiedSets>,
 }
 
 /// The component names of the two SQLite files of a bank.
@@ -40,7 +43,7 @@ pub(super) const HISTORY: &str = "history";
 
 impl<'a> Copies<'a> {
     pub fn new(places: &'a Places, uid: &str) -> Self {
-        Self { places, copied: BTreeMap::new(), uid: uid.to_owned(), made: None }
+        Self { places, copied: BTreeMap::new(), uid: uid.to_owned(), made: None, verified: None }
     }
 
     /// Forgets the copies that were made: the next are of later than now.

@@ -9,22 +9,29 @@ use super::copies::{Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::backup::{Database, Fault, Repository, examine, look};
 use crate::bank::files::TreeSource;
+use crate::bank::postgres::count_rows;
 use crate::bank::qdrant::Client;
 use crate::bank::sqlite::take_stock;
+use crate::bank::vectors::VectorSource;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
-    BackupVerdict, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, QdrantEndpoint, Reason,
-    RunSpec, Severity, VectorStore, VerifiedSet,
+    BackupVerdict, Bank, Check, CorruptionEvent, CorruptionType, FileTree, LatestSet, Output, Reason, RunSpec,
+    Severity, SqlDatabase, VectorStore, VerifiedSet,
 };
-use crate::engine::backup::{Counts, SetManifest, SetName, judge_legacy, shortfall};
+use crate::engine::backup::{Counts, Missing, SetManifest, SetName, emptiness, judge_legacy, shortfall};
+use crate::engine::integrity::vectors::VECTORS;
 
 /// The one check of a set: it agrees in everything, or is refused.
 const SET: &str = "backup-set";
+/// The check that it holds each part of the bank; it is only told of where one is missing.
+const WHOLE: &str = "backup-whole";
 
 /// What came of a set.
 enum Came {
     /// It agrees.
     Passed(SetManifest),
+    /// What it has agrees, and a part of the bank is not in it.
+    Lacks(SetManifest, Missing),
     /// It is refused, for people.
     Refused(Vec<Fault>),
     /// It could not be read whole.
@@ -57,10 +64,6 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let before: Option<BackupVerdict> = match self.exchange.input(BackupVerdict::OUTPUT).await.map_err(told)? {
-            Some(bytes) => serde_json::from_slice(&bytes).ok(),
-            None => None,
-        };
         let latest = match &copies.made {
             Some(made) => Some(made.clone()),
             None => match self.exchange.input(LatestSet::OUTPUT).await.map_err(told)? {
@@ -69,8 +72,10 @@ impl<E: Exchange> Runner<E> {
             },
         };
         let now = Timestamp::now();
-        let verified = before.and_then(|verdict| verdict.verified);
-        let verdict = match &latest {
+        let before = self.verified_sets(copies).await?;
+        let mut known = before.clone();
+        let mut verdict = BackupVerdict { set: None, time: now, refused: None, lacks: None, verified: None };
+        match &latest {
             None => {
                 if let Some(why) = strangers(&repository)? {
                     unmeasured(body, why);
@@ -78,37 +83,47 @@ impl<E: Exchange> Runner<E> {
                 }
                 let why = "no set of this bank was ever made here: ask for a Backup";
                 body.checks.push(Check::failed(SET, REPOSITORY, why));
-                BackupVerdict { set: None, time: now, refused: Some(why.to_owned()), verified }
+                verdict.refused = Some(why.to_owned());
             }
-            Some(latest) => match self.read_back(spec, &repository, latest, copies, meter).await? {
-                Came::Unknown(why) => {
-                    unmeasured(body, why);
-                    return Ok(());
+            Some(latest) => {
+                let set = &latest.set;
+                verdict.set = Some(set.clone());
+                match self.read_back(spec, &repository, latest, copies, meter).await? {
+                    Came::Unknown(why) => {
+                        unmeasured(body, why);
+                        return Ok(());
+                    }
+                    Came::Passed(manifest) => {
+                        let bytes = manifest.stored_bytes();
+                        let detail = format!("set {set}: {} files, {bytes} bytes read back", manifest.parts.len());
+                        body.checks.push(Check::passed(SET, REPOSITORY, detail));
+                        let (set, digest) = (set.clone(), Some(latest.manifest));
+                        let started = manifest.started;
+                        known.add(VerifiedSet { set, started, time: now, bytes, manifest: digest });
+                    }
+                    Came::Lacks(manifest, missing) => {
+                        let why = format!("set {set} lacks {}: {}", missing.component, missing.why);
+                        let files = manifest.parts.len();
+                        body.checks.push(Check::passed(SET, REPOSITORY, format!("{files} files read back; {why}")));
+                        body.checks.push(Check::unknown(WHOLE, REPOSITORY, &why));
+                        body.unmeasured = Some((Reason::NotMeasured, why.clone()));
+                        verdict.lacks = Some(why);
+                    }
+                    Came::Refused(faults) => {
+                        let why = faults.first().map(|first| format!("{}: {}", first.object, first.evidence));
+                        let why = why.unwrap_or_default();
+                        body.checks.push(Check::failed(SET, REPOSITORY, format!("set {set} is refused: {why}")));
+                        body.corruption.extend(faults.into_iter().map(|fault| event(set, fault)));
+                        known.remove(set);
+                        verdict.refused = Some(why);
+                    }
                 }
-                Came::Passed(manifest) => {
-                    let bytes = manifest.stored_bytes();
-                    let detail = format!("set {}: {} files, {bytes} bytes read back", latest.set, manifest.parts.len());
-                    body.checks.push(Check::passed(SET, REPOSITORY, detail));
-                    let set = latest.set.clone();
-                    let verified = Some(VerifiedSet {
-                        set,
-                        started: manifest.started,
-                        time: now,
-                        bytes,
-                        manifest: Some(latest.manifest),
-                    });
-                    BackupVerdict { set: Some(latest.set.clone()), time: now, refused: None, verified }
-                }
-                Came::Refused(faults) => {
-                    let why = faults.first().map(|first| format!("{}: {}", first.object, first.evidence));
-                    let why = why.unwrap_or_default();
-                    body.checks.push(Check::failed(SET, REPOSITORY, format!("set {} is refused: {why}", latest.set)));
-                    body.corruption.extend(faults.into_iter().map(|fault| event(&latest.set, fault)));
-                    let verified = verified.filter(|verified| verified.set != latest.set);
-                    BackupVerdict { set: Some(latest.set.clone()), time: now, refused: Some(why), verified }
-                }
-            },
-        };
+            }
+        }
+        verdict.verified = known.sets.first().cloned();
+        if known != before {
+            self.leave_verified(known, copies, body).await?;
+        }
         let bytes = serde_json::to_vec(&verdict).map_err(|error| error.to_string())?;
         let digest = self.exchange.output(BackupVerdict::OUTPUT, bytes).await.map_err(told)?;
         body.outputs.push(Output { name: BackupVerdict::OUTPUT.to_owned(), digest });
@@ -143,18 +158,21 @@ impl<E: Exchange> Runner<E> {
             return Ok(Came::Unknown(why));
         }
         let Some(manifest) = examined.manifest.filter(|_| faults.is_empty()) else { return Ok(Came::Refused(faults)) };
-        if let Some(missing) = manifest.missing.first() {
-            return Ok(Came::Unknown(format!("set {} lacks {}: {}", latest.set, missing.component, missing.why)));
-        }
-        if let Some(lack) = manifest.lack() {
+        let missing = manifest.without(&components(&spec.bank));
+        if let Some(lack) = manifest.damage().or_else(|| manifest.lack().filter(|_| missing.is_none())) {
             return Ok(Came::Refused(vec![fault("manifest.json", lack)]));
         }
         let short = self.beside(spec, &manifest, copies, meter).await?;
-        Ok(if short.is_empty() { Came::Passed(manifest) } else { Came::Refused(short) })
+        Ok(match missing {
+            _ if !short.is_empty() => Came::Refused(short),
+            Some(missing) => Came::Lacks(manifest, missing),
+            None => Came::Passed(manifest),
+        })
     }
 
     /// What a set holds too little of, beside the living bank. A part of the bank that cannot be read now says nothing
-    /// against the set.
+    /// against the set. One that this very run made is held against it in all that it counts; an older one, which the bank
+    /// has outgrown since, has what it counts itself, and is too little only where it is empty.
     async fn beside(
         &self,
         spec: &RunSpec,
@@ -179,27 +197,56 @@ impl<E: Exchange> Runner<E> {
             let Ok(files) = source.map(|source| source.files()) else { continue };
             live.push((format!("files/{}", tree.name), Counts { files: Some(files), ..Counts::default() }));
         }
-        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
-            live.extend(self.points(&spec.namespace, endpoint).await);
-        }
+        live.extend(self.on_servers(&spec.namespace, bank, meter).await);
+        let just_made = copies.made.is_some();
+        let vectors = manifest.counts(VECTORS).map(|(_, counts)| counts.rows).unwrap_or_default();
         let mut short = Vec::new();
-        for (component, live) in live {
-            let part = manifest.parts.iter().find(|part| part.component == component);
-            let counts = part.map(crate::engine::backup::Part::counts).unwrap_or_default();
-            let path = part.map_or(component.as_str(), |part| part.path.as_str());
-            short.extend(shortfall(&counts, &live).map(|why| fault(path, why)));
+        for (component, mut live) in live {
+            // Where vectors lie in the same schema, their tables are a part of their own.
+            live.rows.retain(|table, _| component != DATABASE || !vectors.contains_key(table));
+            // Told as missing.
+            if manifest.missing.iter().any(|missing| missing.component == component) {
+                continue;
+            }
+            let held = manifest.counts(&component);
+            let there = held.is_some();
+            let (path, counts) = held.unwrap_or((&component, Counts::default()));
+            let why = match component.as_str() {
+                _ if just_made => shortfall(&counts, &live),
+                DATABASE | VECTORS if there => emptiness(&counts, &live),
+                _ => None,
+            };
+            short.extend(why.map(|why| fault(path, why)));
         }
         Ok(short)
     }
 
-    /// How many points the bank's collections have now; of a server that cannot be asked nothing.
-    async fn points(&self, namespace: &str, endpoint: &QdrantEndpoint) -> Vec<(String, Counts)> {
+    /// How much of the bank its servers have now; of one that cannot be asked nothing.
+    async fn on_servers(&self, namespace: &str, bank: &Bank, meter: &Meter) -> Vec<(String, Counts)> {
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let Ok(client) = Client::open(namespace, endpoint, &secrets).await else { return Vec::new() };
         let mut live = Vec::new();
-        for (component, collection, _) in collections(endpoint) {
-            let Ok(points) = client.count(&collection).await else { continue };
+        let mut points = |component: &str, points: u64| {
             live.push((component.to_owned(), Counts { points: Some(points), ..Counts::default() }));
+        };
+        match &bank.vector_store {
+            Some(VectorStore::Qdrant(endpoint)) => {
+                if let Ok(client) = Client::open(namespace, endpoint, &secrets).await {
+                    for (component, collection, _) in collections(endpoint) {
+                        let _ = client.count(&collection).await.map(|count| points(component, count));
+                    }
+                }
+            }
+            Some(store @ VectorStore::Pgvector(_)) => {
+                if let Ok(source) = VectorSource::open(namespace, store, &secrets).await {
+                    let _ = source.count().await.map(|count| points(VECTORS, count));
+                }
+            }
+            None => {}
+        }
+        if let Some(SqlDatabase::Postgres(endpoint)) = &bank.database
+            && let Ok(Some(rows)) = count_rows(endpoint, (namespace, &secrets), meter).await
+        {
+            live.push((DATABASE.to_owned(), Counts { rows, ..Counts::default() }));
         }
         live
     }
@@ -228,6 +275,17 @@ impl<E: Exchange> Runner<E> {
         }
         Ok(())
     }
+}
+
+/// What a set of a bank must hold to stand for it.
+pub(super) fn components(bank: &Bank) -> Vec<String> {
+    let declared = [
+        (DATABASE, bank.database.is_some()),
+        (HISTORY, bank.history.is_some()),
+        (VECTORS, bank.vector_store.is_some()),
+    ];
+    let declared = declared.into_iter().filter(|(_, declared)| *declared).map(|(component, _)| component.to_owned());
+    declared.chain(bank.files.iter().map(|tree| format!("files/{}", tree.name))).collect()
 }
 
 /// What is said of sets that are there and of which the store knows nothing: their manifests can be held against nothing.

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use memorybank::domain::{
-    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, PointId,
-    Repository, RunReport, RunSpec, SqlDatabase, Task, Work,
+    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, Repository,
+    RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::guardian;
-use crate::qdrant::{Config, Qdrant, memory, unit};
 
 /// What runs leave for each other, at once and not when a report is stored.
 #[derive(Default)]
@@ -108,6 +107,13 @@ impl Bed {
         self.repository().join(latest.set)
     }
 
+    /// Leaves a secret of one key for the bank.
+    pub fn secret(&self, name: &str, key: &str, value: &str) {
+        let folder = self.files.path("secrets").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(key), value).unwrap();
+    }
+
     /// Loses all that runs left, as a new data folder does.
     pub fn forget(&self) {
         self.outputs.left.lock().unwrap().clear();
@@ -118,21 +124,15 @@ impl Bed {
         *self.outputs.then.lock().unwrap() = Some(Box::new(then));
     }
 
-    /// Makes the collection that the rows of the bank should have.
-    pub fn fill(&self, server: &Qdrant, collection: &str, size: usize) {
-        server.create(collection, Config::cosine(size));
-        let rows = "SELECT m.id, m.content, u.user_id FROM memories m JOIN users u ON u.id = m.user_id \
-                    WHERE m.state <> 'deleted'";
-        for (number, row) in guardian::query(&self.live().join("openmemory.db"), rows).into_iter().enumerate() {
-            let id = PointId::Uuid(u128::from_str_radix(&row[0], 16).unwrap());
-            server.put(collection, id, memory(&row[1], &row[2]), Some(unit(number as u64, size)));
-        }
-    }
-
     /// What verification said last.
     pub fn verdict(&self) -> Option<BackupVerdict> {
         let outputs = self.outputs.left.lock().unwrap();
         outputs.get(BackupVerdict::OUTPUT).map(|bytes| serde_json::from_slice(bytes).unwrap())
+    }
+
+    /// The sets that are known to be good.
+    pub fn verified(&self) -> VerifiedSets {
+        serde_json::from_slice(&self.outputs.left.lock().unwrap()[VerifiedSets::OUTPUT]).unwrap()
     }
 
     /// Runs tasks, as the run of this uid.
@@ -167,7 +167,7 @@ impl Bed {
         };
         let mut volumes = BTreeMap::from([("data".to_owned(), self.live()), ("sets".to_owned(), self.volume())]);
         volumes.insert("old".to_owned(), self.files.path("old"));
-        let places = Places { volumes, scratch: self.files.path("scratch"), secrets: PathBuf::new() };
+        let places = Places { volumes, scratch: self.files.path("scratch"), secrets: self.files.path("secrets") };
         let runner = Runner { exchange: &self.outputs, places, threads: 2 };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (progress, _receiver) = Progress::new();

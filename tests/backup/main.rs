@@ -5,6 +5,8 @@
 
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/postgres.rs"]
+mod postgres;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -12,8 +14,12 @@ mod altered;
 mod bed;
 mod deaths;
 mod empty;
+mod fill;
 mod full_disk;
 mod legacy;
+mod older;
+mod prune;
 mod restored;
+mod tables;
 mod vectors;
 mod whole;

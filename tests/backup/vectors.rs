@@ -127,7 +127,9 @@ fn lacks(server: &Qdrant, bed: &Bed, uid: &str, why: &str) {
     let report = bed.run("verifier", &[Work::VerifyBackup]);
     assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{why}: {report:#?}");
     assert!(report.tasks[0].message.contains("lacks vectors"), "{why}: {report:#?}");
-    assert_eq!(bed.verdict(), None);
+    let verdict = bed.verdict().unwrap();
+    assert!(verdict.lacks.unwrap().contains("lacks vectors"));
+    assert_eq!((verdict.refused, verdict.verified), (None, None));
     assert!(files(&bed.set()).contains(&"sqlite/database.db.zst".to_owned()), "the rest is kept");
     assert!(is_clean(server), "{why}");
 }
@@ -191,6 +193,22 @@ fn a_snapshot_that_cannot_be_removed_is_tried_again_and_then_told() {
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
     let detail = &report.tasks[0].checks[0].detail;
     assert!(detail.contains("could not be removed from the server") && detail.contains("busy"), "{detail}");
+
+    // The run has noted them: Prune removes those, and no other.
+    let prune = Work::Prune { retention: Vec::new() };
+    let stranger = server.snapshots().join(NAME).join("openmemory-1-2026-01-01-00-00-00.snapshot");
+    fs::write(&stranger, "of somebody else").unwrap();
+    assert_eq!(guardian::files(server.snapshots()).len(), 5, "two, their digests, and the other");
+    let report = bed.run("three", std::slice::from_ref(&prune));
+    assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{report:#?}");
+    assert!(report.tasks[0].message.contains("2 stay") && report.tasks[0].message.contains("busy"), "{report:#?}");
+    server.heal();
+    let report = bed.run("four", std::slice::from_ref(&prune));
+    assert!(report.tasks[0].message.contains("2 snapshots that backups left"), "{report:#?}");
+    assert_eq!(guardian::files(server.snapshots()), [stranger]);
+    let report = bed.run("five", &[prune]);
+    assert!(report.tasks[0].checks[1].detail.contains("no backup left"), "{report:#?}");
+    assert!(bed.names().iter().all(|name| name.contains("Z-")), "no note stays");
 }
 
 #[test]
@@ -204,5 +222,5 @@ fn a_set_is_held_against_the_living_collection() {
     assert_eq!(bed.refused(), None, "an empty collection is backed up as it is");
     server.generate(NAME, Config::cosine(8), 1, 5);
     let refused = bed.refused().unwrap();
-    assert_eq!(refused, format!("{SNAPSHOT}: it holds 0 points, and the live bank has 5"));
+    assert_eq!(refused, format!("{SNAPSHOT}: it holds no point, and the live bank has 5"));
 }

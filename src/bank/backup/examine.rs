@@ -16,11 +16,13 @@ use super::snapshot;
 use crate::bank::Meter;
 use crate::bank::sqlite::free;
 use crate::domain::{CorruptionType, Digest};
-use crate::engine::backup::{MANIFEST, Part, PartKind, SUMS, SetManifest, SetName};
+use crate::engine::backup::{MANIFEST, Part, PartKind, SUMS, Sections, SetManifest, SetName};
 use crate::engine::integrity::files::TreePath;
 
 /// A manifest larger than this is none.
 const MAX_MANIFEST: u64 = 16 << 20;
+/// The statements of a few hundred tables are less.
+const MAX_SCRIPT: u64 = 16 << 20;
 /// A set has a few dozen files.
 const MAX_FILES: usize = 1_000;
 /// Bytes per read.
@@ -155,7 +157,11 @@ fn files(folder: &Path) -> Result<Result<BTreeSet<String>, Fault>, BackupError> 
 }
 
 /// The manifest, where it is the one that is known.
-fn manifest(folder: &Path, name: &SetName, known: Option<&Digest>) -> Result<Result<SetManifest, Fault>, BackupError> {
+pub(super) fn manifest(
+    folder: &Path,
+    name: &SetName,
+    known: Option<&Digest>,
+) -> Result<Result<SetManifest, Fault>, BackupError> {
     let Some(text) = read_all(&folder.join(MANIFEST), MAX_MANIFEST)? else { return Ok(Err(missing(MANIFEST))) };
     let wrong = |evidence: String| Ok(Err(fault(MANIFEST, CorruptionType::ChecksumMismatch, evidence)));
     let (manifest, digest) = match SetManifest::from_json(&text) {
@@ -202,6 +208,8 @@ fn read_part(folder: &Path, part: &Part, unpacked: Option<&Path>, meter: &Meter)
     let mut stored = Counted::new(Watched { file, meter });
     let unpacking = if part.kind == PartKind::Vectors {
         snapshot::walk(&mut stored, part.points.unwrap_or_default())
+    } else if part.kind == PartKind::Ddl {
+        script(&mut stored)
     } else if part.raw_sha256.is_some() {
         unpack(&mut stored, part, unpacked)?
     } else {
@@ -246,8 +254,9 @@ fn unpack(
     let mut raw = Counted::new(decoder.take(part.bytes.saturating_add(1)));
     let walked = match part.kind {
         PartKind::Files => walk(&mut raw, part.files.unwrap_or_default()),
-        PartKind::Sqlite | PartKind::Vectors | PartKind::Config => Ok(()),
+        PartKind::Sqlite | PartKind::Vectors | PartKind::Config | PartKind::Ddl | PartKind::Rows => Ok(()),
     };
+    let mut lines = 0;
     let mut to: Box<dyn Write> = match unpacked {
         Some(path) => {
             let new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -262,12 +271,24 @@ fn unpack(
             Ok(read) => read,
             Err(error) => return Ok(Err(format!("it cannot be unpacked to its end: {error}"))),
         };
+        lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
         to.write_all(&buffer[..read]).map_err(at(unpacked.unwrap_or(Path::new(&part.path))))?;
     }
     if raw.bytes != part.bytes || Some(raw.digest()) != part.raw_sha256 {
         return Ok(Err(format!("its content has {} bytes and the digest {}", raw.bytes, raw.digest())));
     }
+    let rows: u64 = part.rows.values().sum();
+    if part.kind == PartKind::Rows && lines != rows {
+        return Ok(Err(format!("it holds {lines} rows, and {rows} were put in")));
+    }
     Ok(walked)
+}
+
+/// Reads the statements that make tables anew: they say where the rows come in.
+fn script(stored: &mut impl Read) -> Result<(), String> {
+    let mut text = String::new();
+    stored.take(MAX_SCRIPT).read_to_string(&mut text).map_err(|error| format!("it cannot be read: {error}"))?;
+    Sections::parse(&text).map(drop).ok_or_else(|| "it does not say where the rows of tables come in".to_owned())
 }
 
 /// Walks an archive: every path stays within, and there are as many files as were put in.

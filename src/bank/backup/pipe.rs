@@ -64,10 +64,10 @@ pub(super) struct Intake<'a> {
     lock: &'a mut Lock,
 }
 
-/// The two sides of what went in.
+/// The two sides of what went in; of what is stored as it is one digest is enough.
 pub(super) struct Passed {
     pub bytes: u64,
-    pub raw: Digest,
+    pub raw: Option<Digest>,
     pub stored_bytes: u64,
     pub stored: Digest,
 }
@@ -88,7 +88,7 @@ impl<'a> Intake<'a> {
         let (bytes, raw) = (intake.bytes, intake.digest());
         let stored = intake.inner.encoder.finish()?;
         stored.inner.sync_all()?;
-        Ok(Passed { bytes, raw, stored_bytes: stored.bytes, stored: stored.digest() })
+        Ok(Passed { bytes, raw: Some(raw), stored_bytes: stored.bytes, stored: stored.digest() })
     }
 }
 

@@ -65,7 +65,8 @@ impl Repository {
         Ok(removed)
     }
 
-    fn names(&self) -> Result<Vec<String>, BackupError> {
+    /// What stands in the bank's folder.
+    pub(super) fn names(&self) -> Result<Vec<String>, BackupError> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(at(&self.folder))?,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{BackupError, at};
+use super::litter::Litter;
 use super::pipe::Passed;
 use super::write::{Begun, SPARE_ROOM, part};
 use crate::bank::Meter;
@@ -71,7 +72,8 @@ impl Begun {
         };
         let to = self.partial.place(&path)?;
         // A task of its own: where nobody waits for it any more, it still removes the snapshot.
-        let mut fetching = tokio::spawn(fetch(vectors, to.clone(), Arc::clone(meter)));
+        let notes = self.folder().to_owned();
+        let mut fetching = tokio::spawn(fetch(vectors, to.clone(), notes, Arc::clone(meter)));
         let (fetched, left) = loop {
             tokio::select! {
                 ended = &mut fetching => break ended.map_err(|error| BackupError::of(&to, io::Error::other(error)))?,
@@ -81,9 +83,9 @@ impl Begun {
         meter.check()?;
         match fetched {
             Ok(Fetched { points, came: Downloaded { size, digest } }) => {
-                let passed = Passed { bytes: size, raw: digest, stored_bytes: size, stored: digest };
+                let passed = Passed { bytes: size, raw: None, stored_bytes: size, stored: digest };
                 let part = part(component, PartKind::Vectors, path, &passed);
-                self.parts.push(Part { raw_sha256: None, points: Some(points), ..part });
+                self.parts.push(Part { points: Some(points), ..part });
             }
             Err(Missed::Here(error)) => return Err(error),
             Err(Missed::Nowhere(_)) if optional => {}
@@ -102,14 +104,30 @@ impl Begun {
 
 /// Fetches a snapshot that is counted before and after, and in every case removes it from the server; the second is
 /// why that could not be done.
-async fn fetch(vectors: Vectors, to: PathBuf, meter: Arc<Meter>) -> (Result<Fetched, Missed>, Option<String>) {
+async fn fetch(
+    vectors: Vectors,
+    to: PathBuf,
+    notes: PathBuf,
+    meter: Arc<Meter>,
+) -> (Result<Fetched, Missed>, Option<String>) {
     let Vectors { client, collection, .. } = vectors;
     let (before, snapshot) = match begin(&client, &collection).await {
         Ok(begun) => begun,
         Err(missed) => return (Err(missed), None),
     };
-    let came = download(&client, &collection, &snapshot, &to, &meter).await;
-    let left = remove(&client, &collection, &snapshot).await.err().map(|error| {
+    let litter = Litter { collection: collection.clone(), snapshot: snapshot.name.clone() };
+    let noted = litter.note(&notes);
+    let came = match noted {
+        Ok(()) => download(&client, &collection, &snapshot, &to, &meter).await,
+        Err(error) => Err(Missed::Here(error)),
+    };
+    let removed = remove(&client, &collection, &snapshot).await;
+    if removed.is_ok()
+        && let Err(error) = litter.forget(&notes)
+    {
+        tracing::warn!(%error, "the note of a snapshot that is gone could not be removed; Prune does");
+    }
+    let left = removed.err().map(|error| {
         format!(
             "the snapshot {} of {collection} could not be removed from the server, remove it: {error}",
             snapshot.name

@@ -12,6 +12,7 @@ use super::Repository;
 use super::error::{BackupError, at};
 use super::lock::Lock;
 use super::pipe::{Intake, Passed};
+use super::postgres::Dump;
 use crate::bank::Meter;
 use crate::bank::files::TreeSource;
 use crate::bank::sqlite::{Stock, free};
@@ -23,7 +24,7 @@ use crate::engine::backup::{
 /// Beside the parts: manifest, digests, rounding up to blocks.
 pub(super) const SPARE_ROOM: u64 = 16 << 20;
 /// Bytes per read.
-const BUFFER: usize = 128 << 10;
+pub(super) const BUFFER: usize = 128 << 10;
 
 /// What goes into a set.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub enum Source {
         /// What it holds.
         stock: Stock,
     },
+    /// Tables of a PostgreSQL database.
+    Postgres(Box<Dump>),
     /// A file tree, with the folder of its volume, and the path in it that is left out.
     Tree {
         /// Which.
@@ -102,6 +105,11 @@ pub fn begin(order: Order) -> Result<Begun, BackupError> {
 }
 
 impl Begun {
+    /// The bank's folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.order.repository.folder()
+    }
+
     /// Tells that a declared part will not be in the set.
     pub fn miss(&mut self, missing: Missing) {
         self.missing.push(missing);
@@ -118,16 +126,18 @@ impl Begun {
 /// A source that is ready to be read.
 enum Ready {
     Sqlite { component: &'static str, files: Vec<(&'static str, PathBuf)>, stock: Stock },
+    Postgres(Box<Dump>),
     Tree { name: String, tree: TreeSource },
 }
 
-struct Writer<'a> {
-    partial: Partial,
-    lock: Lock,
-    meter: &'a Meter,
+/// Where the parts of a set are written.
+pub(super) struct Writer<'a> {
+    pub partial: Partial,
+    pub lock: Lock,
+    pub meter: &'a Meter,
     threads: usize,
-    parts: Vec<Part>,
-    missing: Vec<Missing>,
+    pub parts: Vec<Part>,
+    pub missing: Vec<Missing>,
 }
 
 impl Writer<'_> {
@@ -145,7 +155,8 @@ impl Writer<'_> {
             let why = if why.is_empty() { "it declares nothing that can be".to_owned() } else { why.join("; ") };
             return Err(BackupError::Nothing(why));
         }
-        self.plain("config", "config/bank.json", &order.config)?;
+        let passed = self.plain("config/bank.json", &order.config)?;
+        self.parts.push(part("config", PartKind::Config, "config/bank.json".to_owned(), &passed));
         let manifest = SetManifest {
             tool: concat!("memorybank ", env!("CARGO_PKG_VERSION")).to_owned(),
             namespace: order.namespace,
@@ -176,6 +187,10 @@ impl Writer<'_> {
                         needed = needed.saturating_add(fs::metadata(path).map_err(at(path))?.len());
                     }
                     ready.push(Ready::Sqlite { component, files, stock });
+                }
+                Source::Postgres(dump) => {
+                    needed = needed.saturating_add(dump.bytes());
+                    ready.push(Ready::Postgres(dump));
                 }
                 Source::Tree { tree, root, without } => {
                     match TreeSource::list(&root, &tree, without.as_deref(), self.meter) {
@@ -217,6 +232,7 @@ impl Writer<'_> {
                     self.parts.push(Part { rows, orphans, damage, ..part });
                 }
             }
+            Ready::Postgres(dump) => self.tables(*dump)?,
             Ready::Tree { name, tree } => {
                 let (path, component) = (file_tree(&name), format!("files/{name}"));
                 let meter = self.meter;
@@ -238,7 +254,7 @@ impl Writer<'_> {
     }
 
     /// Writes one compressed file.
-    fn pipe<T>(
+    pub(super) fn pipe<T>(
         &mut self,
         path: &str,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<T>,
@@ -258,13 +274,11 @@ impl Writer<'_> {
         }
     }
 
-    fn plain(&mut self, component: &str, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
+    /// Writes one small file as it is.
+    pub(super) fn plain(&mut self, path: &str, bytes: &[u8]) -> Result<Passed, BackupError> {
         self.put(path, bytes)?;
-        let size = bytes.len() as u64;
-        let passed = Passed { bytes: size, raw: Digest::of(bytes), stored_bytes: size, stored: Digest::of(bytes) };
-        let part = part(component, PartKind::Config, path.to_owned(), &passed);
-        self.parts.push(Part { raw_sha256: None, ..part });
-        Ok(())
+        let (size, digest) = (bytes.len() as u64, Digest::of(bytes));
+        Ok(Passed { bytes: size, raw: None, stored_bytes: size, stored: digest })
     }
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
@@ -294,7 +308,7 @@ pub(super) fn part(component: &str, kind: PartKind, path: String, passed: &Passe
         bytes: passed.bytes,
         stored_bytes: passed.stored_bytes,
         sha256: passed.stored,
-        raw_sha256: Some(passed.raw),
+        raw_sha256: passed.raw,
         rows: BTreeMap::new(),
         orphans: 0,
         files: None,
@@ -331,8 +345,9 @@ impl Partial {
     /// Where a new file in it will be; its folder is there.
     pub fn place(&self, path: &str) -> Result<PathBuf, BackupError> {
         let to = self.path.join(path);
-        if let Some(parent) = to.parent().filter(|parent| !parent.exists()) {
-            folder(parent)?;
+        if let Some(parent) = to.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+            made.map_err(at(parent))?;
         }
         Ok(to)
     }
@@ -346,13 +361,7 @@ impl Partial {
 
     /// Gives the set its name, once all of it is on the disk.
     fn keep(mut self, repository: &Repository, name: &SetName) -> Result<(), BackupError> {
-        for entry in fs::read_dir(&self.path).map_err(at(&self.path))? {
-            let entry = entry.map_err(at(&self.path))?;
-            if entry.file_type().map_err(at(&self.path))?.is_dir() {
-                sync(&entry.path())?;
-            }
-        }
-        sync(&self.path)?;
+        sync_all(&self.path)?;
         let set = repository.set(name);
         fs::rename(&self.path, &set).map_err(at(&set))?;
         self.kept = true;
@@ -375,6 +384,17 @@ fn folder(path: &Path) -> Result<(), BackupError> {
 }
 
 /// Makes the names in a folder outlive a crash of the machine.
-fn sync(folder: &Path) -> Result<(), BackupError> {
+pub(super) fn sync(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+/// The same for all folders in it.
+fn sync_all(path: &Path) -> Result<(), BackupError> {
+    for entry in fs::read_dir(path).map_err(at(path))? {
+        let entry = entry.map_err(at(path))?;
+        if entry.file_type().map_err(at(path))?.is_dir() {
+            sync_all(&entry.path())?;
+        }
+    }
+    sync(path)
 }

@@ -1,7 +1,9 @@
-//! A bank's database on a PostgreSQL server: what is asked of it, all by reads in one read-only session.
+//! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions.
 
 mod amcheck;
 mod catalogue;
+mod count;
+mod optimize;
 mod rows;
 mod session;
 
@@ -10,6 +12,9 @@ use super::{Cancelled, Meter, Secrets};
 use crate::domain::{Check, CorruptionEvent, Level, PostgresEndpoint, Sample};
 use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
+
+pub use count::count_rows;
+pub use optimize::{Optimized, optimize_postgres};
 
 /// The check that is the connection itself.
 const CONNECTION: &str = "postgres-connection";

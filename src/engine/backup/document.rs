@@ -2,11 +2,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Missing, Part, SetManifest};
+use super::{Missing, Part, PartKind, SetManifest};
 use crate::domain::Digest;
 
-/// The version of the format that is written, and the newest that is read.
-const VERSION: u32 = 1;
+/// The newest version of the format that is written and read. A set that needs nothing of it has the one before, for
+/// programs that know no other.
+const VERSION: u32 = 2;
 /// What the text begins with: the digest of the rest comes before it, so that a flipped bit of the manifest is told as
 /// that and not as damage of the set.
 const HEAD: &str = "{\"sha256\":\"";
@@ -50,11 +51,17 @@ struct Document {
 }
 
 impl SetManifest {
+    /// The first version of the format that could name all of it.
+    fn version(&self) -> u32 {
+        let new = self.parts.iter().any(|part| matches!(part.kind, PartKind::Ddl | PartKind::Rows));
+        if new { VERSION } else { 1 }
+    }
+
     /// Its JSON text, and the digest by which the store knows the set. Fields have one order and maps are sorted, so
     /// that the same set has the same text.
     pub fn to_json(&self) -> Result<(Vec<u8>, Digest), SetError> {
         let document = Document {
-            version: VERSION,
+            version: self.version(),
             tool: self.tool.clone(),
             namespace: self.namespace.clone(),
             bank: self.bank.clone(),
@@ -101,7 +108,7 @@ impl SetManifest {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{PartKind, file_tree, sqlite_file};
+    use super::super::{file_tree, sqlite_file};
     use super::*;
 
     fn part(component: &str, kind: PartKind, path: String) -> Part {
@@ -149,6 +156,7 @@ mod tests {
             assert!(SetManifest::from_json(&bad).is_err(), "byte {at}");
             assert!(SetManifest::from_json(&text[..at]).is_err(), "cut at {at}");
         }
+        assert!(String::from_utf8_lossy(&text).contains(r#""manifest":{"version":1,"#), "older programs read it");
         let more = [text.as_slice(), b" "].concat();
         assert_eq!(SetManifest::from_json(&more), Err(SetError::Foreign));
     }
@@ -160,7 +168,7 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let body = text.split_once(MIDDLE).unwrap().1.strip_suffix(TAIL).unwrap();
         for (from, to, expected) in [
-            ("\"version\":1", "\"version\":2", "format version 2"),
+            ("\"version\":1", "\"version\":3", "format version 3"),
             ("sqlite/database.db.zst", "../database.db.zst", "no path within a set"),
             ("sqlite/database.db.zst", "/etc/passwd", "no path within a set"),
             ("sqlite/database.db.zst", "files/uploads.tar.zst", "named twice"),

@@ -1,12 +1,14 @@
 use super::SetManifest;
 
+/// The statements that make the tables of a database anew, beside their rows.
+pub const DDL: &str = "ddl.sql";
 /// The file that makes a folder a set; the last one that is written.
 pub const MANIFEST: &str = "manifest.json";
 /// The digests of the stored files, for `sha256sum -c` on any machine.
 pub const SUMS: &str = "SHA256SUMS";
 /// What is added to the name of a set while it is written.
 pub const PARTIAL: &str = ".partial";
-/// The longest name of a snapshot's file, without its ending.
+/// The longest name of a file that is named after something, without its ending.
 const MAX_NAME: usize = 200;
 
 /// Where the copy of a SQLite file stands in its set; `suffix` is that of a side file, or empty.
@@ -19,18 +21,28 @@ pub fn file_tree(tree: &str) -> String {
     format!("files/{tree}.tar.zst")
 }
 
-/// Where the snapshot of a collection stands in its set: what is no letter, digit, `-` or `_` of its name is `.` and two
-/// hex digits. None for a name that no file can have.
+/// Where the snapshot of a collection stands in its set; none for a name that no file can have.
 pub fn snapshot_file(collection: &str) -> Option<String> {
-    let mut name = String::with_capacity(collection.len());
-    for byte in collection.bytes() {
+    Some(format!("qdrant/{}.snapshot", file_name(collection)?))
+}
+
+/// Where the tables of a PostgreSQL database stand in their set: `ddl.sql` and the rows of each table.
+pub fn postgres_folder(component: &str) -> String {
+    format!("postgres/{}", component.replace('/', "-"))
+}
+
+/// A name as a file has it: what is no letter, digit, `-` or `_` is `.` and two hex digits. None for one that no file can
+/// have.
+pub(super) fn file_name(of: &str) -> Option<String> {
+    let mut name = String::with_capacity(of.len());
+    for byte in of.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
             name.push(char::from(byte));
         } else {
             name.extend([".", &format!("{byte:02x}")]);
         }
     }
-    (!name.is_empty() && name.len() <= MAX_NAME).then(|| format!("qdrant/{name}.snapshot"))
+    (!name.is_empty() && name.len() <= MAX_NAME).then_some(name)
 }
 
 impl SetManifest {

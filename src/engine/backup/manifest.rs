@@ -17,6 +17,10 @@ pub enum PartKind {
     Files,
     /// A snapshot of a collection as Qdrant makes it: a tar, stored as it came.
     Vectors,
+    /// The statements that make the tables of a PostgreSQL database anew.
+    Ddl,
+    /// The rows of a table of PostgreSQL as `COPY` writes them in text, compressed.
+    Rows,
     /// The parts that the bank declares, as JSON: names of volumes and Secrets, no secret.
     Config,
 }
@@ -105,13 +109,43 @@ impl SetManifest {
         if let Some(missing) = self.missing.first() {
             return Some(format!("{} is missing: {}", missing.component, missing.why));
         }
-        let damaged = self.parts.iter().find_map(|part| Some((part, part.damage.as_ref()?)));
-        if let Some((part, damage)) = damaged {
-            return Some(format!("{} was damaged when it was copied: {damage}", part.component));
+        if let Some(damage) = self.damage() {
+            return Some(damage);
         }
         let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
         let holds = |part: &Part| part.rows.values().any(|rows| *rows > 0) || some(part.files) || some(part.points);
         (!self.parts.iter().any(holds)).then(|| "it holds no row and no file, and no point".to_owned())
+    }
+
+    /// What was wrong with a source when it was copied; none where nothing.
+    pub fn damage(&self) -> Option<String> {
+        let (part, damage) = self.parts.iter().find_map(|part| Some((part, part.damage.as_ref()?)))?;
+        Some(format!("{} was damaged when it was copied: {damage}", part.component))
+    }
+
+    /// The first of these components of a bank that it does not hold, and why.
+    pub fn without(&self, components: &[String]) -> Option<Missing> {
+        let has = |component: &str| self.parts.iter().any(|part| part.component == component);
+        let later = |component: &String| Missing {
+            component: component.clone(),
+            why: "the bank declares it by now, and did not when the set was made".to_owned(),
+        };
+        let since = || components.iter().find(|component| !has(component)).map(later);
+        self.missing.first().cloned().or_else(since)
+    }
+
+    /// What it counts of a component, and the first file of that; none where it has none.
+    pub fn counts(&self, component: &str) -> Option<(&str, Counts)> {
+        let mut parts = self.parts.iter().filter(|part| part.component == component);
+        let first = parts.next()?;
+        let mut counts = first.counts();
+        for part in parts {
+            let Counts { rows, files, points } = part.counts();
+            counts.rows.extend(rows);
+            let add = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).reduce(u64::saturating_add);
+            (counts.files, counts.points) = (add(counts.files, files), add(counts.points, points));
+        }
+        Some((&first.path, counts))
     }
 
     /// How many bytes its files have.

@@ -8,11 +8,13 @@ mod legacy;
 mod manifest;
 mod name;
 mod retention;
+mod script;
 
-pub use counts::{Counts, shortfall};
+pub use counts::{Counts, emptiness, shortfall};
 pub use document::SetError;
-pub use layout::{MANIFEST, PARTIAL, SUMS, file_tree, snapshot_file, sqlite_file};
+pub use layout::{DDL, MANIFEST, PARTIAL, SUMS, file_tree, postgres_folder, snapshot_file, sqlite_file};
 pub use legacy::{Archive, LegacyFile, LegacySet, judge_legacy};
 pub use manifest::{Missing, Part, PartKind, SetManifest};
 pub use name::{NameError, SetName};
-pub use retention::{Retention, Standing, doomed};
+pub use retention::{Standing, doomed};
+pub use script::{Column, Relation, Rows, Script, Sections, Sequence};

@@ -4,17 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::SetName;
-
-/// Which sets are kept: so many newest ones, and one of each of so many newest days, weeks and months (UTC) that have
-/// any: the newest verified one, or the newest where none is verified.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Retention {
-    pub last: u32,
-    pub daily: u32,
-    pub weekly: u32,
-    pub monthly: u32,
-}
+use crate::domain::Retention;
 
 /// A set of a bank as retention sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ fn settings() -> JobSettings {
 fn spec(bank: &ValidBank) -> RunSpec {
     let tasks = TASKS.replace("share_percent", "sharePercent");
     let tasks: Vec<crate::domain::Task> = serde_json::from_str(&tasks).unwrap();
-    run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600)
+    run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &[])
 }
 
 fn build(bank: &ValidBank, spec: &RunSpec, node: Option<&str>) -> Result<Job, JobError> {
@@ -84,22 +84,24 @@ fn a_plain_bank_gets_a_restricted_pod_and_no_more_than_it_needs() {
 }
 
 #[test]
-fn a_backup_alone_writes_and_to_the_repository_alone() {
+fn backup_and_prune_alone_write_and_to_the_repository_alone() {
     let text =
         BANK.replace("  files:\n", "  repository: {folder: {volume: sets, path: memorybank}}\n  files:\n").replace(
             "  - {name: unused,",
             "  - {name: sets, persistentVolumeClaim: {claimName: sets}}\n  - {name: unused,",
         );
     let bank = bank(&text);
-    for (task, expected) in [("Backup", ["b-sets"].as_slice()), ("VerifyBackup", &[])] {
+    let all = ["b-db", "b-sets", "b-uploads"].as_slice();
+    let sets = ["b-sets"].as_slice();
+    for (task, mounted, expected) in [("Backup", all, sets), ("VerifyBackup", all, &[]), ("Prune", sets, sets)] {
         let tasks = format!(r#"[{{"name": "task", "task": "{task}"}}]"#);
         let tasks: Vec<crate::domain::Task> = serde_json::from_str(&tasks).unwrap();
-        let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600);
+        let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &[]);
         let pod = build(&bank, &spec, None).unwrap().spec.unwrap().template.spec.unwrap();
         let mounts = pod.containers[0].volume_mounts.clone().unwrap();
         let of_bank = mounts.iter().filter(|mount| mount.name.starts_with("b-"));
         let names: Vec<_> = of_bank.clone().map(|mount| mount.name.as_str()).collect();
-        assert_eq!(names, ["b-db", "b-sets", "b-uploads"], "{task}");
+        assert_eq!(names, mounted, "{task}");
         let written: Vec<_> = of_bank.filter(|m| m.read_only == Some(false)).map(|m| m.name.as_str()).collect();
         assert_eq!(written, expected, "{task}");
         let claims = pod.volumes.unwrap().into_iter().filter(|volume| {

@@ -24,7 +24,7 @@ pub fn backed_up(bank: &Bank, asks: &Asks<'_>, wanted: &[Wanted], facts: &BankFa
             ConditionReason::NoBackup,
             "no set of this bank was ever made: ask for a Backup, and look at its runs",
         ),
-        BackupVerdict { set: Some(set), refused: Some(why), verified, time } => {
+        BackupVerdict { set: Some(set), refused: Some(why), verified, time, .. } => {
             let older = verified.as_ref().map(|v| format!(" The newest good one is {}.", v.set)).unwrap_or_default();
             let message =
                 format!("set {set} was refused at {}: {why}.{older} Make another, and keep this one", second(*time));
@@ -136,7 +136,7 @@ spec:
 
     fn verdict(set: Option<&str>, refused: Option<&str>, verified: Option<VerifiedSet>) -> BackupVerdict {
         let (set, refused) = (set.map(str::to_owned), refused.map(str::to_owned));
-        BackupVerdict { set, time: at("2026-11-22T05:10:00Z"), refused, verified }
+        BackupVerdict { set, time: at("2026-11-22T05:10:00Z"), refused, lacks: None, verified }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::Violations;
-use crate::domain::{AuditScope, IntegrityScope, Task, TaskKind, Work};
+use crate::domain::{AuditScope, Consent, IntegrityScope, Task, TaskKind, Work};
 use crate::resources::rules;
 use crate::resources::task::{SHARE_PERCENT, Scope, TaskSpec};
 
@@ -66,12 +66,11 @@ fn work(spec: &TaskSpec, field: &str, wrong: &mut Violations) -> Option<Work> {
         TaskKind::RestoreTest => Work::RestoreTest,
         TaskKind::ConsistencyCheck => Work::ConsistencyCheck,
         TaskKind::Optimize => Work::Optimize,
-        TaskKind::Prune => Work::Prune,
+        // Planning fills in what the policies keep.
+        TaskKind::Prune => Work::Prune { retention: Vec::new() },
         TaskKind::Learn => Work::Learn,
-        TaskKind::Recover => {
-            wrong.add(format!("{field}.task"), rules::RECOVER_MISPLACED);
-            return None;
-        }
+        // It shows its plan; what it may do more, a Recovery says.
+        TaskKind::Recover => Work::Recover { events: Vec::new(), set: None, consent: Consent::None },
     })
 }
 

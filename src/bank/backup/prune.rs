@@ -1,0 +1,74 @@
+//! Removes the sets that no retention keeps.
+
+use std::fs;
+
+use super::Repository;
+use super::error::{BackupError, at};
+use super::examine::manifest;
+use super::lock::Lock;
+use super::write::sync;
+use crate::bank::Meter;
+use crate::domain::{Retention, VerifiedSets};
+use crate::engine::backup::{PARTIAL, SetName, Standing, doomed};
+
+/// What came of the sets of a bank.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// Those that were removed, oldest first.
+    pub removed: Vec<SetName>,
+    /// How many stay.
+    pub kept: usize,
+    /// How many of them are verified: while none is, none goes.
+    pub verified: usize,
+}
+
+/// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
+/// verified that the store knows to be, and that still has the manifest which was verified. Blocks.
+pub fn prune(
+    repository: &Repository,
+    run: &str,
+    known: &VerifiedSets,
+    retention: &[Retention],
+    meter: &Meter,
+) -> Result<Pruned, BackupError> {
+    if !repository.folder().exists() {
+        return Ok(Pruned::default());
+    }
+    let mut lock = Lock::take(repository.folder(), run)?;
+    repository.clean()?;
+    let mut sets = Vec::new();
+    for name in repository.sets()? {
+        meter.check()?;
+        let verified = is_verified(repository, &name, known)?;
+        sets.push(Standing { name, verified });
+    }
+    let mut gone = doomed(&sets, retention);
+    gone.sort();
+    let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
+    meter.grow(gone.len() as u64);
+    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified };
+    for name in gone {
+        meter.check()?;
+        lock.renew()?;
+        lock.check()?;
+        remove(repository, &name)?;
+        meter.advance(1);
+        pruned.removed.push(name);
+    }
+    Ok(pruned)
+}
+
+fn is_verified(repository: &Repository, name: &SetName, known: &VerifiedSets) -> Result<bool, BackupError> {
+    let text = name.to_string();
+    let Some(known) = known.sets.iter().find(|known| known.set == text) else { return Ok(false) };
+    Ok(manifest(&repository.set(name), name, known.manifest.as_ref())?.is_ok())
+}
+
+/// Removes a set. It first loses its name, so that no half of it is ever taken for one; what a crash leaves of it is
+/// cleaned away by the next run.
+fn remove(repository: &Repository, name: &SetName) -> Result<(), BackupError> {
+    let (set, partial) = (repository.set(name), repository.folder().join(format!("{name}{PARTIAL}")));
+    fs::rename(&set, &partial).map_err(at(&set))?;
+    sync(repository.folder())?;
+    fs::remove_dir_all(&partial).map_err(at(&partial))
+}

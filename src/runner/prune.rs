@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use super::backup::{REPOSITORY, collections};
+use super::body::Body;
+use super::copies::{Copies, blocking};
+use super::{Exchange, Runner};
+use crate::bank::backup::{self, Repository};
+use crate::bank::qdrant::Client;
+use crate::bank::{FolderSecrets, Meter};
+use crate::domain::{Check, Reason, Retention, RunSpec, VectorStore};
+use crate::engine::integrity::vectors::VECTORS;
+
+/// The checks that nothing is left which nobody keeps.
+const SETS: &str = "backup-sets-pruned";
+const SNAPSHOTS: &str = "snapshots-pruned";
+
+impl<E: Exchange> Runner<E> {
+    /// Removes what nobody keeps: sets of the bank's own repository, then snapshots that backups left on its vector
+    /// server.
+    pub(super) async fn prune(
+        &self,
+        spec: &RunSpec,
+        retention: &[Retention],
+        copies: &mut Copies<'_>,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        match self.repository(&spec.namespace, &spec.bank) {
+            Ok(repository) => {
+                self.prune_sets(&repository, retention, copies, meter, body).await?;
+                self.prune_snapshots(spec, &repository, body).await?;
+            }
+            Err(why) => {
+                body.checks.push(Check::unknown(SETS, REPOSITORY, &why));
+                body.unmeasured = Some((Reason::NotMeasured, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the sets that no retention keeps.
+    async fn prune_sets(
+        &self,
+        repository: &Repository,
+        retention: &[Retention],
+        copies: &mut Copies<'_>,
+        meter: &Arc<Meter>,
+        body: &mut Body,
+    ) -> Result<(), String> {
+        let mut verified = self.verified_sets(copies).await?;
+        let (folder, run, known) = (repository.clone(), copies.uid.clone(), verified.clone());
+        let (keep, shared) = (retention.to_vec(), Arc::clone(meter));
+        let pruned = blocking(move || backup::prune(&folder, &run, &known, &keep, &shared)).await?;
+        let pruned = pruned.map_err(|error| error.to_string())?;
+        for name in &pruned.removed {
+            tracing::info!(set = %name, "removed a set that no retention keeps");
+            verified.remove(&name.to_string());
+        }
+        if !pruned.removed.is_empty() {
+            self.leave_verified(verified, copies, body).await?;
+        }
+        let removed = pruned.removed.len();
+        let detail = match (retention, pruned.verified) {
+            ([], _) => format!("no policy of this bank has a retention: all {} sets stay", pruned.kept),
+            (_, 0) => format!("no set is verified: all {} stay", pruned.kept),
+            (_, verified) => format!("{removed} sets removed, {} stay, {verified} of them verified", pruned.kept),
+        };
+        body.checks.push(Check::passed(SETS, REPOSITORY, &detail));
+        body.done.push(detail);
+        Ok(())
+    }
+
+    /// Removes from the vector server the snapshots that backups noted as theirs and left there.
+    async fn prune_snapshots(&self, spec: &RunSpec, repository: &Repository, body: &mut Body) -> Result<(), String> {
+        let Some(VectorStore::Qdrant(endpoint)) = &spec.bank.vector_store else { return Ok(()) };
+        if repository.litter().map_err(|error| error.to_string())?.is_empty() {
+            body.checks.push(Check::passed(SNAPSHOTS, VECTORS, "no backup left a snapshot on the server"));
+            return Ok(());
+        }
+        let mut unmeasured = |why: String| {
+            body.checks.push(Check::unknown(SNAPSHOTS, VECTORS, &why));
+            body.unmeasured = Some((Reason::NotMeasured, why));
+        };
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let client = match Client::open(&spec.namespace, endpoint, &secrets).await {
+            Ok(client) => client,
+            Err(error) => {
+                unmeasured(error.to_string());
+                return Ok(());
+            }
+        };
+        let collections = collections(endpoint).map(|(_, collection, _)| collection);
+        let swept = backup::sweep(repository, &client, &collections).await.map_err(|error| error.to_string())?;
+        let detail = format!("{} snapshots that backups left removed from the server", swept.removed.len());
+        match swept.left.first() {
+            None => {
+                body.checks.push(Check::passed(SNAPSHOTS, VECTORS, &detail));
+                body.done.push(detail);
+            }
+            Some((first, why)) => {
+                let (left, name) = (swept.left.len(), &first.snapshot);
+                unmeasured(format!("{detail}, {left} stay, such as {name}: {why}"));
+            }
+        }
+        Ok(())
+    }
+}
