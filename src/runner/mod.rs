@@ -184,8 +184,8 @@ impl<E: Exchange> Runner<E> {
                 self.recover(spec, &asked, copies, meter, body).await
             }
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
-            other => {
-                body.not_built(other.kind().name());
+            Work::Learn => {
+                body.not_built(TaskKind::Learn.name());
                 Ok(())
             }
         }

@@ -8,6 +8,7 @@ use super::backup::{REPOSITORY, collections};
 use super::body::Body;
 use super::consistency::{Outputs, PLAN};
 use super::copies::{Copies, DATABASE, HISTORY, blocking};
+use super::verify::components;
 use super::{Exchange, Runner};
 use crate::bank::backup::{Database, Examined, Fault, examine};
 use crate::bank::consistency::{Database as Compared, Settings, Shelf, StoredPoints, compare};
@@ -163,7 +164,7 @@ impl<E: Exchange> Runner<E> {
             return Ok(Tried::Refused(faults));
         }
         let (Some(manifest), None) = (manifest, &unread) else { return Ok(Tried::Unknown(unread.unwrap_or_default())) };
-        if let Some(missing) = manifest.missing.first() {
+        if let Some(missing) = manifest.without(&components(&spec.bank)) {
             let why = format!("set {} lacks {}: {}", latest.set, missing.component, missing.why);
             return Ok(Tried::Unknown(why));
         }
@@ -201,6 +202,11 @@ impl<E: Exchange> Trial<'_, E> {
         }
         let memories = databases.iter().find(|database| is(&database.part, DATABASE));
         told.extend(self.vectors(memories.map(|database| database.path.as_path()), run).await?);
+        let postgres = |part: &&Part| matches!(part.kind, PartKind::Ddl | PartKind::Rows);
+        if let Some(part) = self.manifest.parts.iter().find(postgres) {
+            let why = format!("{} is on PostgreSQL, which this version does not restore for a test", part.component);
+            return Err(Stop::Unknown(why));
+        }
         Ok(told.join("; "))
     }
 

@@ -8,6 +8,7 @@ use memorybank::domain::{
 };
 
 use crate::bed::Bed;
+use crate::fill::fill;
 use crate::guardian::{query, wait_for};
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
@@ -99,7 +100,7 @@ fn what_is_whole_and_no_bank_is_refused() {
 fn what_changed_silently_before_it_was_copied_is_refused() {
     let server = server(40);
     let bed = bed(&server);
-    bed.fill(&server, NAME, 8);
+    fill(&bed, &server, NAME, 8);
     let scopes = vec![IntegrityScope::Files, IntegrityScope::Consistency];
     let check = Work::IntegrityCheck { level: Level::Checksum, scopes, share_percent: 100 };
     bed.run("baseline", &[check]);

@@ -13,9 +13,7 @@ use crate::bank::recovery::{Right, archived, lacking, salvage, within, younger};
 use crate::bank::sqlite::{SqliteCopy, index_names, reindex_mends};
 use crate::bank::vectors::{Reading, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{
-    BackupVerdict, CorruptionEvent, FileTree, LatestSet, QdrantEndpoint, RunSpec, VectorStore, VerifiedSet,
-};
+use crate::domain::{CorruptionEvent, FileTree, LatestSet, QdrantEndpoint, RunSpec, VectorStore, VerifiedSet};
 use crate::engine::backup::{Part, PartKind, SetManifest};
 use crate::engine::consistency::Clock;
 use crate::engine::integrity::files::{Manifest, Node, TreePath};
@@ -62,7 +60,7 @@ impl<E: Exchange> Runner<E> {
         if events.is_empty() {
             return Ok(Ok(sources));
         }
-        let verified = match self.verified_set(spec, named).await? {
+        let verified = match self.verified_set(spec, named, copies).await? {
             Ok(verified) => verified,
             Err(why) => return Ok(Err(why)),
         };
@@ -132,26 +130,18 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         named: Option<&str>,
+        copies: &Copies<'_>,
     ) -> Result<Result<Option<(LatestSet, VerifiedSet)>, String>, String> {
-        let told = |error: crate::runner::ExchangeError| error.to_string();
-        let verdict = self.exchange.input(BackupVerdict::OUTPUT).await.map_err(told)?;
-        let verdict: Option<BackupVerdict> = verdict.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let verified = verdict.and_then(|verdict| verdict.verified);
-        let Some(verified) = verified.filter(|verified| named.is_none_or(|named| verified.set == named)) else {
-            let why =
-                |set| format!("set {set} is not the newest that was verified: ask for VerifyBackup, or name none");
+        let mut sets = self.verified_sets(copies).await?.sets.into_iter();
+        let Some(verified) = sets.find(|verified| named.is_none_or(|named| verified.set == named)) else {
+            let why = |set| format!("set {set} is none that passed verification: ask for VerifyBackup, or name none");
             return Ok(named.map_or(Ok(None), |set| Err(why(set))));
         };
         if self.repository(&spec.namespace, &spec.bank).is_err() {
             return Ok(Ok(None));
         }
-        let latest = self.exchange.input(LatestSet::OUTPUT).await.map_err(told)?;
-        let latest: Option<LatestSet> = latest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let known = verified
-            .manifest
-            .or_else(|| latest.filter(|latest| latest.set == verified.set).map(|latest| latest.manifest));
         let set = verified.set.clone();
-        Ok(Ok(known.map(|manifest| (LatestSet { set, manifest }, verified))))
+        Ok(Ok(verified.manifest.map(|manifest| (LatestSet { set, manifest }, verified))))
     }
 
     /// What is known of a database. `copy` was checked, and may be written to no more.

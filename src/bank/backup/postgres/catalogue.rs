@@ -192,7 +192,7 @@ impl Dump {
                     (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
                 match (reference, out) {
                     (_, true) => {
-                        script.left_out.push(format!("a reference to a table that is not in the set: {statement}"))
+                        script.left_out.push(format!("a reference to a table that is not in the set: {statement}"));
                     }
                     (true, false) => references.push(statement),
                     (false, false) => script.after.push(statement),
