@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{ApiEndpoint, Canary, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint};
+use super::{ApiEndpoint, Canary, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey};
 
 /// Which dialect of API and schema a bank speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,9 +76,20 @@ pub struct Repository {
     /// A folder; none where it is a bucket, which a later version writes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathInVolume>,
-    /// Whether sets are to be encrypted, which a later version can.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub encrypted: bool,
+    /// For whom sets are encrypted; without it they are plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+}
+
+/// For whom a bank's sets are encrypted, with age.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encryption {
+    /// Public keys, `age1...`.
+    pub recipients: Vec<String>,
+    /// The private key by which sets are verified; without it their content stays unverified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SecretKey>,
 }
 
 /// The parts of one bank, as a run needs them: names only; where a volume is mounted and a secret lies

@@ -23,7 +23,9 @@ mod severity;
 mod task;
 
 pub use backup::{BackupVerdict, LatestSet, RestoreVerdict, RestoredSet, Retention, VerifiedSet, VerifiedSets};
-pub use bank::{Bank, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore};
+pub use bank::{
+    Bank, Encryption, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore,
+};
 pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};

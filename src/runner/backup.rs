@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::backup::{self, Begun, Dump, Order, Repository, Source, Vectors};
+use crate::bank::backup::{self, Begun, Dump, Identity, Order, Recipients, Repository, Source, Vectors};
 use crate::bank::qdrant::Client;
 use crate::bank::sqlite::{Stock, take_stock};
 use crate::bank::vectors::ENTITIES;
@@ -31,8 +31,9 @@ impl<E: Exchange> Runner<E> {
         body: &mut Body,
     ) -> Result<(), String> {
         let bank = &spec.bank;
-        let repository = match self.repository(&spec.namespace, bank) {
-            Ok(repository) => repository,
+        let places = self.repository(&spec.namespace, bank).and_then(|place| Ok((place, recipients(bank)?)));
+        let (repository, recipients) = match places {
+            Ok(places) => places,
             Err(why) => {
                 body.checks.push(Check::unknown(MADE, REPOSITORY, &why));
                 body.unmeasured = Some((Reason::NotMeasured, why));
@@ -47,6 +48,8 @@ impl<E: Exchange> Runner<E> {
             started: Timestamp::now(),
             config: serde_json::to_vec_pretty(bank).map_err(|error| error.to_string())?,
             threads: self.threads,
+            recipients,
+            scratch: self.places.scratch.clone(),
         };
         let begun = blocking(move || backup::begin(order)).await?;
         let mut begun = begun.map_err(|error| error.to_string())?;
@@ -147,20 +150,36 @@ impl<E: Exchange> Runner<E> {
         Ok(left)
     }
 
+    /// What opens the bank's own sets where they are encrypted, or for people why nothing does.
+    pub(super) async fn identity(&self, namespace: &str, bank: &Bank) -> Result<Identity, String> {
+        let encryption = bank.repository.as_ref().and_then(|repository| repository.encryption.as_ref());
+        let Some(key) = encryption.and_then(|encryption| encryption.identity.as_ref()) else {
+            return Err("the bank names no spec.repository.encryption.identitySecretRef".to_owned());
+        };
+        Identity::read(key, (namespace, &FolderSecrets::new(&self.places.secrets))).await
+    }
+
     /// Where the bank's own sets are, or for people why there can be none.
     pub(super) fn repository(&self, namespace: &str, bank: &Bank) -> Result<Repository, String> {
         let Some(repository) = &bank.repository else {
             return Err("the bank declares no repository: add spec.repository.folder".to_owned());
         };
-        if repository.encrypted {
-            let why = "this version cannot encrypt sets, and writes none in plain where encryption is asked for";
-            return Err(why.to_owned());
-        }
         let Some(folder) = &repository.folder else {
             return Err("this version keeps no sets in S3: use spec.repository.folder".to_owned());
         };
         let root = self.places.volume(&folder.volume)?;
         Ok(Repository::new(root, &folder.path, namespace, &bank.name))
+    }
+}
+
+/// For whom the sets of a bank are encrypted; for people why they cannot be: none is written in plain in their place.
+fn recipients(bank: &Bank) -> Result<Recipients, String> {
+    match bank.repository.as_ref().and_then(|repository| repository.encryption.as_ref()) {
+        None => Ok(Recipients::default()),
+        Some(encryption) if encryption.recipients.is_empty() => {
+            Err("spec.repository.encryption names no recipients".to_owned())
+        }
+        Some(encryption) => Recipients::parse(&encryption.recipients),
     }
 }
 

@@ -69,7 +69,7 @@ impl<E: Exchange> Runner<E> {
     pub(super) async fn restore_test(
         &self,
         spec: &RunSpec,
-        copies: &Copies<'_>,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
@@ -105,6 +105,10 @@ impl<E: Exchange> Runner<E> {
                 body.checks.push(Check::failed(RESTORED, REPOSITORY, format!("set {set} is no bank: {why}")));
                 body.corruption.extend(faults.into_iter().map(|fault| event(&set, fault)));
                 let restored = restored.filter(|restored| restored.set != set);
+                // What no server makes a bank of is no set to recover from, nor one for which others may go.
+                let mut verified = self.verified_sets(copies).await?;
+                verified.remove(&set);
+                self.leave_verified(verified, copies, body).await?;
                 RestoreVerdict { set, time: now, refused: Some(why), restored }
             }
         };
@@ -138,7 +142,8 @@ impl<E: Exchange> Runner<E> {
         let folder = repository.set(&name);
         let (from, known, scratch, shared) =
             (folder.clone(), latest.manifest, self.places.scratch.clone(), Arc::clone(meter));
-        let examined = blocking(move || examine(&from, &name, Some(&known), Some(&scratch), &shared)).await?;
+        let sealed = Err("this version restores no encrypted set: open its files with age");
+        let examined = blocking(move || examine(&from, &name, Some(&known), Some(&scratch), sealed, &shared)).await?;
         match examined {
             Ok(examined) => Ok(Ok((folder, examined))),
             Err(error) => {

@@ -141,7 +141,12 @@ impl<E: Exchange> Runner<E> {
         let name: SetName = latest.set.parse().map_err(|error: crate::engine::backup::NameError| error.to_string())?;
         let (folder, known, scratch) = (repository.set(&name), latest.manifest, self.places.scratch.clone());
         let shared = Arc::clone(meter);
-        let examined = blocking(move || examine(&folder, &name, Some(&known), Some(&scratch), &shared)).await?;
+        let identity = self.identity(&spec.namespace, &spec.bank).await;
+        let examined = blocking(move || {
+            let identity = identity.as_ref().map_err(String::as_str);
+            examine(&folder, &name, Some(&known), Some(&scratch), identity, &shared)
+        })
+        .await?;
         let examined = match examined {
             Ok(examined) => examined,
             Err(error) => {
@@ -303,7 +308,7 @@ fn strangers(repository: &Repository) -> Result<Option<String>, String> {
 async fn open(database: &Database, meter: &Arc<Meter>) -> Result<Option<Fault>, String> {
     let part = &database.part;
     // What was damaged when it was copied is told by the manifest.
-    if part.damage.is_some() || !part.path.ends_with(".db.zst") {
+    if part.damage.is_some() || !part.plain_path().ends_with(".db.zst") {
         return Ok(None);
     }
     let stock = take_stock(&database.path, meter).await.map_err(|error| error.to_string())?;

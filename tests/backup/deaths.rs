@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use age::secrecy::ExposeSecret as _;
+use age::x25519::Identity;
 use memorybank::engine::backup::SetName;
 
 use crate::bed::noise;
 use crate::guardian::{Bed, condition, files, wait_for};
+use crate::postgres::Postgres;
 
 const CONFIG: &str = "
 apiVersion: memorybank.dev/v1alpha1
@@ -44,16 +47,53 @@ fn names(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 #[test]
 fn a_backup_that_is_killed_leaves_no_half_set() {
     let bed = Bed::new(2_000);
+    bed.config("memorybank.yaml", CONFIG);
+    killed(&bed, &["lock", "sqlite/database.db.zst", "files/uploads.tar.zst", "SHA256SUMS", "manifest.json"]);
+}
+
+#[test]
+fn nor_does_one_that_is_killed_among_tables_that_it_encrypts() {
+    let Some(server) = Postgres::shared() else { return };
+    let bed = Bed::new(30);
+    let url = server.database();
+    server.psql(
+        url.rsplit('/').next().unwrap(),
+        "CREATE TABLE memories (id int, content text); CREATE TABLE notes (id int, content text);
+         INSERT INTO memories SELECT n, md5(n::text) || md5(n::text || 'x') FROM generate_series(1, 400000) n;
+         INSERT INTO notes SELECT * FROM memories",
+    );
+    let identity = Identity::generate();
+    for (secret, value) in [("database", url), ("age", identity.to_string().expose_secret().to_owned())] {
+        let folder = bed.path("config/secrets").join(secret);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("key"), value).unwrap();
+    }
+    let encryption = format!(
+        "  repository:\n    encryption: {{recipients: [{}], identitySecretRef: {{name: age, key: key}}}}\n",
+        identity.to_public()
+    );
+    let config = CONFIG
+        .replace(
+            "    sqlite: {volume: data, path: openmemory.db}\n",
+            "    postgres: {urlSecretRef: {name: database, key: key}}\n",
+        )
+        .replace("  repository:\n", &encryption);
+    bed.config("memorybank.yaml", &config);
+    let files = ["memories.copy.zst.age", "notes.copy.zst.age", "ddl.sql.age", "files/uploads.tar.zst.age"];
+    killed(&bed, &files);
+}
+
+/// Kills a guardian as soon as each of these files of a set is begun, and lets the last one finish.
+fn killed(bed: &Bed, moments: &[&str]) {
     fs::create_dir(bed.path("sets")).unwrap();
     fs::write(bed.path("bank/uploads/large.bin"), noise(96 << 20)).unwrap();
-    bed.config("memorybank.yaml", CONFIG);
     let folder = bed.path("sets/default/sample");
     let in_partial = |wanted: &str| {
         let (_, other) = names(&folder);
         other.iter().flat_map(|path| files(path)).any(|file| file.to_str().is_some_and(|path| path.contains(wanted)))
     };
     let mut midway = 0;
-    for moment in ["lock", "sqlite/database.db.zst", "files/uploads.tar.zst", "SHA256SUMS", "manifest.json"] {
+    for &moment in moments {
         let before = names(&folder).0.len();
         let guardian = bed.spawn(&["--now", "--listen", "127.0.0.1:0"]);
         wait_for(moment, || {

@@ -7,10 +7,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use memorybank::domain::{Outcome, Work};
+use memorybank::domain::{Outcome, PostgresEndpoint, SecretKey, SqlDatabase, Work};
 
 use crate::bed::{Bed, noise};
 use crate::guardian::{skipped, wait_for};
+use crate::postgres::Postgres;
 
 /// A small file system of its own at the repository's volume.
 struct SmallDisk<'a>(&'a Path);
@@ -52,16 +53,48 @@ fn a_full_disk_is_told_leaves_no_half_set_and_all_older_ones() {
 
     // The room goes while it is written.
     fs::write(&large, noise(80 << 20)).unwrap();
+    fills_up(&bed, "three", "sqlite");
+    assert_eq!(bed.names(), old);
+    assert_eq!(bed.refused(), None, "the old set is as it was");
+    fs::remove_file(large).unwrap();
+    let report = bed.run("four", &[Work::Backup, Work::VerifyBackup]);
+    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+}
+
+#[test]
+fn a_disk_that_fills_up_with_tables_leaves_none_of_them() {
+    let Some(server) = Postgres::shared() else { return };
+    let mut bed = Bed::new(30);
+    let volume = bed.volume();
+    let Some(_disk) = SmallDisk::mount(&volume, "256m") else { return };
+    let url = server.database();
+    // 48 MB that do not compress, twice as long in text.
+    server.psql(
+        url.rsplit('/').next().unwrap(),
+        "CREATE TABLE memories (id int, raw bytea); ALTER TABLE memories ALTER raw SET STORAGE EXTERNAL;
+         INSERT INTO memories SELECT n, decode(string_agg(md5(n || '.' || i), ''), 'hex')
+           FROM generate_series(1, 3000) n, generate_series(1, 1000) i GROUP BY n",
+    );
+    bed.secret("database", "url", &url);
+    let key = SecretKey { name: "database".to_owned(), key: "url".to_owned() };
+    bed.bank.database = Some(SqlDatabase::Postgres(PostgresEndpoint { url: key, schema: "public".to_owned() }));
+    fills_up(&bed, "one", "postgres");
+    assert_eq!(bed.names(), Vec::<String>::new());
+    let report = bed.run("two", &[Work::Backup, Work::VerifyBackup]);
+    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+}
+
+/// Takes the room away as soon as a folder of a set is begun: room was looked at by then.
+fn fills_up(bed: &Bed, uid: &str, first: &str) {
+    let ballast = bed.volume().join("ballast");
     let stop = AtomicBool::new(false);
     let report = thread::scope(|scope| {
         scope.spawn(|| {
-            // Room was looked at by then.
-            let begun =
-                |name: &String| name.ends_with(".partial") && bed.repository().join(name).join("sqlite").exists();
+            let begun = |name: &String| name.ends_with(".partial") && bed.repository().join(name).join(first).exists();
             wait_for("the first file of a set", || {
                 (stop.load(Ordering::Relaxed) || bed.names().iter().any(begun)).then_some(())
             });
-            let mut ballast = File::create(volume.join("ballast")).unwrap();
+            let mut ballast = File::create(&ballast).unwrap();
             let block = vec![1; 1 << 16];
             while !stop.load(Ordering::Relaxed) {
                 if ballast.write_all(&block).is_err() {
@@ -69,16 +102,11 @@ fn a_full_disk_is_told_leaves_no_half_set_and_all_older_ones() {
                 }
             }
         });
-        let report = bed.back_up("three");
+        let report = bed.back_up(uid);
         stop.store(true, Ordering::Relaxed);
         report
     });
     assert_eq!(report.tasks[0].outcome, Outcome::Failed, "{report:#?}");
     assert!(report.tasks[0].message.contains("is full"), "{}", report.tasks[0].message);
-    assert_eq!(bed.names(), old);
-    assert_eq!(bed.refused(), None, "the old set is as it was");
-    fs::remove_file(volume.join("ballast")).unwrap();
-    fs::remove_file(large).unwrap();
-    let report = bed.run("four", &[Work::Backup, Work::VerifyBackup]);
-    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+    fs::remove_file(ballast).unwrap();
 }

@@ -20,6 +20,7 @@ mod legacy;
 mod older;
 mod prune;
 mod restored;
+mod sealed;
 mod tables;
 mod vectors;
 mod whole;

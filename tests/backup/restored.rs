@@ -13,7 +13,7 @@ use crate::guardian::{query, wait_for};
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
 const NAME: &str = "openmemory";
-const TEMPORARY: &str = "openmemory-restore-";
+const TEMPORARY: &str = "openmemory-memorybank-restore-";
 const BOTH: [Work; 2] = [Work::Backup, Work::RestoreTest];
 
 fn server(points: u64) -> Qdrant {
@@ -55,7 +55,7 @@ fn refused(bed: &Bed, report: &TaskReport) -> String {
 fn a_set_is_restored_and_nothing_of_it_stays() {
     let server = server(40);
     // Of a run that was killed.
-    server.create("openmemory-restore-deadbeef", Config::cosine(8));
+    server.create("openmemory-memorybank-restore-deadbeef", Config::cosine(8));
     let bed = bed(&server);
     let report = bed.run("0a1b2c3d-4e5f", &BOTH);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");

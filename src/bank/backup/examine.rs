@@ -12,6 +12,7 @@ use zstd::stream::read::Decoder;
 
 use super::error::{BackupError, at};
 use super::pipe::Counted;
+use super::seal::{Closed, Identity, Opened};
 use super::snapshot;
 use crate::bank::Meter;
 use crate::bank::sqlite::free;
@@ -64,12 +65,14 @@ pub struct Examined {
 }
 
 /// Reads the set in a folder: its manifest, held against the digest that is known of it, then each file to its end,
-/// stored and unpacked. Databases go to `scratch`, where one is given. Blocks.
+/// stored and unpacked. Databases go to `scratch`, where one is given. An encrypted set is opened by the identity; where
+/// there is none, for people why, only its stored bytes are looked at. Blocks.
 pub fn examine(
     folder: &Path,
     name: &SetName,
     known: Option<&Digest>,
     scratch: Option<&Path>,
+    identity: Result<&Identity, &str>,
     meter: &Meter,
 ) -> Result<Examined, BackupError> {
     let mut examined = Examined::default();
@@ -108,9 +111,16 @@ pub fn examine(
             continue;
         }
         let unpacked = place.map(|scratch| scratch.join(format!("set-{number}.db")));
-        match read_part(folder, part, unpacked.as_deref(), meter)? {
-            Some(fault) => examined.faults.push(fault),
-            None => examined.databases.extend(unpacked.map(|path| Database { part: part.clone(), path })),
+        let identity = (!manifest.recipients.is_empty()).then_some(identity);
+        match read_part(folder, part, identity, unpacked.as_deref(), meter)? {
+            Ok(()) => examined.databases.extend(unpacked.map(|path| Database { part: part.clone(), path })),
+            Err(Closed::Broken(why)) => {
+                examined.faults.push(fault(&part.path, CorruptionType::FileCorruption, why));
+            }
+            Err(Closed::Changed(fault)) => examined.faults.push(fault),
+            Err(Closed::NoKey(why)) => {
+                examined.unread.get_or_insert_with(|| format!("set {name} is encrypted: {why}"));
+            }
         }
     }
     examined.manifest = Some(manifest);
@@ -193,36 +203,63 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
 }
 
-/// Reads one file of a set to its end.
-fn read_part(folder: &Path, part: &Part, unpacked: Option<&Path>, meter: &Meter) -> Result<Option<Fault>, BackupError> {
+/// Reads one file of a set to its end, as it is stored and what is in it; `identity` where it is encrypted. The inner
+/// error says what is wrong with it.
+fn read_part(
+    folder: &Path,
+    part: &Part,
+    identity: Option<Result<&Identity, &str>>,
+    unpacked: Option<&Path>,
+    meter: &Meter,
+) -> Result<Result<(), Closed>, BackupError> {
     let path = folder.join(&part.path);
+    let changed =
+        |evidence: String| Ok(Err(Closed::Changed(fault(&part.path, CorruptionType::ChecksumMismatch, evidence))));
     let file = match open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(missing(&part.path))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Closed::Changed(missing(&part.path)))),
         other => other.map_err(at(&path))?,
     };
     let size = file.metadata().map_err(at(&path))?.len();
     if size != part.stored_bytes {
-        let evidence = format!("it has {size} bytes, and was written with {}", part.stored_bytes);
-        return Ok(Some(fault(&part.path, CorruptionType::ChecksumMismatch, evidence)));
+        return changed(format!("it has {size} bytes, and was written with {}", part.stored_bytes));
     }
     let mut stored = Counted::new(Watched { file, meter });
-    let unpacking = if part.kind == PartKind::Vectors {
-        snapshot::walk(&mut stored, part.points.unwrap_or_default())
-    } else if part.kind == PartKind::Ddl {
-        script(&mut stored)
-    } else if part.raw_sha256.is_some() {
-        unpack(&mut stored, part, unpacked)?
-    } else {
-        Ok(())
+    let opened = match identity {
+        None => Ok(Opened::Plain(&mut stored)),
+        Some(Ok(identity)) => identity.open(&mut stored),
+        Some(Err(why)) => Err(Closed::NoKey(why.to_owned())),
+    };
+    let read = match opened {
+        Ok(mut opened) => content(&mut opened, part, unpacked)?.map_err(Closed::Broken),
+        Err(closed) => Err(closed),
     };
     meter.check()?;
     // What is left where unpacking broke off: only the digest of all tells that a byte was changed.
     io::copy(&mut stored, &mut io::sink()).map_err(at(&path))?;
     if stored.digest() != part.sha256 {
-        let evidence = format!("it has the digest {}, and was written with {}", stored.digest(), part.sha256);
-        return Ok(Some(fault(&part.path, CorruptionType::ChecksumMismatch, evidence)));
+        return changed(format!("it has the digest {}, and was written with {}", stored.digest(), part.sha256));
     }
-    Ok(unpacking.err().map(|why| fault(&part.path, CorruptionType::FileCorruption, why)))
+    Ok(read)
+}
+
+/// Looks at the content of a file; the inner error says what is wrong with it.
+fn content(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Result<Result<(), String>, BackupError> {
+    let look: fn(&mut dyn Read, &Part) -> Result<(), String> = match part.kind {
+        PartKind::Sqlite | PartKind::Files | PartKind::Rows => return unpack(stored, part, unpacked),
+        PartKind::Vectors => |raw, part| snapshot::walk(raw, part.points.unwrap_or_default()),
+        PartKind::Ddl => |raw, _| script(raw),
+        PartKind::Config => |_, _| Ok(()),
+    };
+    let Some(expected) = part.raw_sha256 else { return Ok(look(stored, part)) };
+    let mut raw = Counted::new(stored);
+    let looked = look(&mut raw, part);
+    if let Err(error) = io::copy(&mut raw, &mut io::sink()) {
+        return Ok(Err(format!("it cannot be decrypted to its end: {error}")));
+    }
+    if raw.digest() != expected {
+        return Ok(Err(format!("its content has {} bytes and the digest {}", raw.bytes, raw.digest())));
+    }
+    Ok(looked)
 }
 
 /// A file that is read while nobody wishes to stop.
@@ -241,11 +278,7 @@ impl Read for Watched<'_> {
 }
 
 /// Unpacks a file; the inner error says what is wrong with its content.
-fn unpack(
-    stored: &mut Counted<Watched<'_>>,
-    part: &Part,
-    unpacked: Option<&Path>,
-) -> Result<Result<(), String>, BackupError> {
+fn unpack(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Result<Result<(), String>, BackupError> {
     let decoder = match Decoder::new(&mut *stored) {
         Ok(decoder) => decoder,
         Err(error) => return Ok(Err(error.to_string())),
@@ -285,7 +318,7 @@ fn unpack(
 }
 
 /// Reads the statements that make tables anew: they say where the rows come in.
-fn script(stored: &mut impl Read) -> Result<(), String> {
+fn script(stored: &mut dyn Read) -> Result<(), String> {
     let mut text = String::new();
     stored.take(MAX_SCRIPT).read_to_string(&mut text).map_err(|error| format!("it cannot be read: {error}"))?;
     Sections::parse(&text).map(drop).ok_or_else(|| "it does not say where the rows of tables come in".to_owned())

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use zstd::stream::write::Encoder;
 
 use super::lock::Lock;
+use super::seal::{Recipients, Sealing};
 use crate::bank::Meter;
 use crate::domain::Digest;
 
@@ -59,7 +60,7 @@ impl<R: Read> Read for Counted<R> {
 
 /// Where the raw bytes of a part go in. Looks whether the work is to stop, and keeps the lock.
 pub(super) struct Intake<'a> {
-    encoder: Encoder<'static, Counted<File>>,
+    encoder: Encoder<'static, Sealing<Counted<File>>>,
     meter: &'a Meter,
     lock: &'a mut Lock,
 }
@@ -73,9 +74,15 @@ pub(super) struct Passed {
 }
 
 impl<'a> Intake<'a> {
-    /// Compresses into a file, on as many threads as are given beside this one.
-    pub fn new(file: File, threads: usize, meter: &'a Meter, lock: &'a mut Lock) -> io::Result<Counted<Self>> {
-        let mut encoder = Encoder::new(Counted::new(file), LEVEL)?;
+    /// Compresses into a file, on as many threads as are given beside this one, and encrypts what comes of it.
+    pub fn new(
+        file: File,
+        recipients: &Recipients,
+        threads: usize,
+        meter: &'a Meter,
+        lock: &'a mut Lock,
+    ) -> io::Result<Counted<Self>> {
+        let mut encoder = Encoder::new(recipients.seal(Counted::new(file))?, LEVEL)?;
         encoder.include_checksum(true)?;
         if threads > 1 {
             encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
@@ -86,7 +93,7 @@ impl<'a> Intake<'a> {
     /// Ends the part: all of it is on the disk.
     pub fn finish(intake: Counted<Self>) -> io::Result<Passed> {
         let (bytes, raw) = (intake.bytes, intake.digest());
-        let stored = intake.inner.encoder.finish()?;
+        let stored = intake.inner.encoder.finish()?.finish()?;
         stored.inner.sync_all()?;
         Ok(Passed { bytes, raw: Some(raw), stored_bytes: stored.bytes, stored: stored.digest() })
     }

@@ -1,16 +1,17 @@
 //! Has a server make a snapshot of a collection, takes it into a set, and has the server forget it.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{BackupError, at};
 use super::litter::Litter;
-use super::pipe::Passed;
-use super::write::{Begun, SPARE_ROOM, part};
+use super::pipe::{Counted, Passed};
+use super::seal::Recipients;
+use super::write::{BUFFER, Begun, SPARE_ROOM, part};
 use crate::bank::Meter;
 use crate::bank::qdrant::{Client, Downloaded, QdrantError, Snapshot};
 use crate::bank::sqlite::free;
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 3;
 const REMOVAL: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
+/// Where a snapshot is in scratch until it is encrypted.
+const SCRATCH: &str = "collection.snapshot";
 
 /// A collection that goes into a set.
 #[derive(Clone, Debug)]
@@ -70,7 +73,10 @@ impl Begun {
             self.miss(Missing { component: component.to_owned(), why });
             return Ok(None);
         };
-        let to = self.partial.place(&path)?;
+        let (place, path) = (self.partial.place(&path)?, self.order.recipients.stored(path));
+        let sealed = !self.order.recipients.is_empty();
+        // Not in plain in the repository, for a moment either.
+        let to = if sealed { self.order.scratch.join(SCRATCH) } else { place };
         // A task of its own: where nobody waits for it any more, it still removes the snapshot.
         let notes = self.folder().to_owned();
         let mut fetching = tokio::spawn(fetch(vectors, to.clone(), notes, Arc::clone(meter)));
@@ -83,7 +89,11 @@ impl Begun {
         meter.check()?;
         match fetched {
             Ok(Fetched { points, came: Downloaded { size, digest } }) => {
-                let passed = Passed { bytes: size, raw: None, stored_bytes: size, stored: digest };
+                let passed = if sealed {
+                    self.seal(to, &path, meter).await?
+                } else {
+                    Passed { bytes: size, raw: None, stored_bytes: size, stored: digest }
+                };
                 let part = part(component, PartKind::Vectors, path, &passed);
                 self.parts.push(Part { points: Some(points), ..part });
             }
@@ -100,6 +110,49 @@ impl Begun {
         }
         Ok(left)
     }
+}
+
+impl Begun {
+    /// Takes a file of scratch into the set, encrypted.
+    async fn seal(&mut self, from: PathBuf, path: &str, meter: &Arc<Meter>) -> Result<Passed, BackupError> {
+        let (file, to) = self.partial.create(path)?;
+        let (recipients, shared) = (self.order.recipients.clone(), Arc::clone(meter));
+        let mut sealing = tokio::task::spawn_blocking(move || seal(&from, file, &to, &recipients, &shared));
+        loop {
+            tokio::select! {
+                ended = &mut sealing => {
+                    return ended.map_err(|error| BackupError::of(Path::new(path), io::Error::other(error)))?;
+                }
+                () = tokio::time::sleep(LOOK) => self.lock.renew()?,
+            }
+        }
+    }
+}
+
+/// Encrypts a file into another, and removes it.
+fn seal(from: &Path, to: File, name: &Path, recipients: &Recipients, meter: &Meter) -> Result<Passed, BackupError> {
+    let mut plain = Counted::new(File::open(from).map_err(at(from))?);
+    let folder = name.parent().unwrap_or(name);
+    let (free, size) = (free(folder).map_err(at(folder))?, plain.inner.metadata().map_err(at(from))?.len());
+    let needed = size.saturating_add(SPARE_ROOM);
+    if free < needed {
+        return Err(BackupError::NoRoom { folder: folder.to_owned(), needed, free });
+    }
+    let mut sealing = recipients.seal(Counted::new(to)).map_err(at(name))?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        meter.check()?;
+        let read = plain.read(&mut buffer).map_err(at(from))?;
+        if read == 0 {
+            break;
+        }
+        sealing.write_all(&buffer[..read]).map_err(at(name))?;
+    }
+    let stored = sealing.finish().map_err(at(name))?;
+    stored.inner.sync_all().map_err(at(name))?;
+    fs::remove_file(from).map_err(at(from))?;
+    let raw = Some(plain.digest());
+    Ok(Passed { bytes: plain.bytes, raw, stored_bytes: stored.bytes, stored: stored.digest() })
 }
 
 /// Fetches a snapshot that is counted before and after, and in every case removes it from the server; the second is

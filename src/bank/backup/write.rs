@@ -13,6 +13,7 @@ use super::error::{BackupError, at};
 use super::lock::Lock;
 use super::pipe::{Intake, Passed};
 use super::postgres::Dump;
+use super::seal::Recipients;
 use crate::bank::Meter;
 use crate::bank::files::TreeSource;
 use crate::bank::sqlite::{Stock, free};
@@ -68,6 +69,10 @@ pub struct Order {
     pub config: Vec<u8>,
     /// How many threads may compress.
     pub threads: usize,
+    /// For whom its files are encrypted.
+    pub recipients: Recipients,
+    /// Where a file may be for a while that must not be plain in the repository.
+    pub scratch: PathBuf,
 }
 
 /// A set that is there.
@@ -85,7 +90,7 @@ pub struct Written {
 /// finished there is no set, and dropping it leaves all older ones as they were.
 #[derive(Debug)]
 pub struct Begun {
-    order: Order,
+    pub(super) order: Order,
     name: SetName,
     pub(super) partial: Partial,
     pub(super) lock: Lock,
@@ -118,7 +123,8 @@ impl Begun {
     /// Writes the sources, the manifest last; then the folder gets the set's name. Blocks.
     pub fn finish(self, sources: Vec<Source>, meter: &Meter) -> Result<Written, BackupError> {
         let Self { order, name, partial, lock, parts, missing } = self;
-        let writer = Writer { partial, lock, meter, threads: order.threads, parts, missing };
+        let (threads, recipients) = (order.threads, order.recipients.clone());
+        let writer = Writer { partial, lock, meter, threads, recipients, parts, missing };
         writer.write(order, name, sources)
     }
 }
@@ -136,6 +142,7 @@ pub(super) struct Writer<'a> {
     pub lock: Lock,
     pub meter: &'a Meter,
     threads: usize,
+    pub recipients: Recipients,
     pub parts: Vec<Part>,
     pub missing: Vec<Missing>,
 }
@@ -155,8 +162,9 @@ impl Writer<'_> {
             let why = if why.is_empty() { "it declares nothing that can be".to_owned() } else { why.join("; ") };
             return Err(BackupError::Nothing(why));
         }
-        let passed = self.plain("config/bank.json", &order.config)?;
-        self.parts.push(part("config", PartKind::Config, "config/bank.json".to_owned(), &passed));
+        let path = self.recipients.stored("config/bank.json".to_owned());
+        let passed = self.small(&path, &order.config)?;
+        self.parts.push(part("config", PartKind::Config, path, &passed));
         let manifest = SetManifest {
             tool: concat!("memorybank ", env!("CARGO_PKG_VERSION")).to_owned(),
             namespace: order.namespace,
@@ -165,6 +173,7 @@ impl Writer<'_> {
             started: name.started(),
             parts: std::mem::take(&mut self.parts),
             missing: std::mem::take(&mut self.missing),
+            recipients: self.recipients.names(),
         };
         let (text, digest) = manifest.to_json()?;
         self.put(SUMS, manifest.to_sha256sums().as_bytes())?;
@@ -226,7 +235,7 @@ impl Writer<'_> {
                 for (suffix, from) in files {
                     // The database itself comes first: what is counted is counted there.
                     let Stock { rows, orphans, damage } = stock.take().unwrap_or_default();
-                    let path = sqlite_file(component, suffix);
+                    let path = self.recipients.stored(sqlite_file(component, suffix));
                     let passed = self.pipe(&path, |into| copy(&from, into))?.1;
                     let part = part(component, PartKind::Sqlite, path, &passed);
                     self.parts.push(Part { rows, orphans, damage, ..part });
@@ -234,7 +243,7 @@ impl Writer<'_> {
             }
             Ready::Postgres(dump) => self.tables(*dump)?,
             Ready::Tree { name, tree } => {
-                let (path, component) = (file_tree(&name), format!("files/{name}"));
+                let (path, component) = (self.recipients.stored(file_tree(&name)), format!("files/{name}"));
                 let meter = self.meter;
                 let (archived, passed) = self.pipe(&path, |into| {
                     let mut into = BufWriter::with_capacity(BUFFER, into);
@@ -253,14 +262,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes one compressed file.
+    /// Writes one compressed file; `path` is that of the stored file.
     pub(super) fn pipe<T>(
         &mut self,
         path: &str,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<T>,
     ) -> Result<(T, Passed), BackupError> {
         let (file, to) = self.partial.create(path)?;
-        let written = Intake::new(file, self.threads, self.meter, &mut self.lock).and_then(|mut intake| {
+        let intake = Intake::new(file, &self.recipients, self.threads, self.meter, &mut self.lock);
+        let written = intake.and_then(|mut intake| {
             let filled = fill(&mut intake)?;
             Ok((filled, Intake::finish(intake)?))
         });
@@ -274,11 +284,14 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes one small file as it is.
-    pub(super) fn plain(&mut self, path: &str, bytes: &[u8]) -> Result<Passed, BackupError> {
-        self.put(path, bytes)?;
-        let (size, digest) = (bytes.len() as u64, Digest::of(bytes));
-        Ok(Passed { bytes: size, raw: None, stored_bytes: size, stored: digest })
+    /// Writes one small file without compression.
+    pub(super) fn small(&mut self, path: &str, bytes: &[u8]) -> Result<Passed, BackupError> {
+        let mut sealing = self.recipients.seal(Vec::new()).map_err(at(Path::new(path)))?;
+        let sealed = sealing.write_all(bytes).and_then(|()| sealing.finish()).map_err(at(Path::new(path)))?;
+        self.put(path, &sealed)?;
+        let raw = (!self.recipients.is_empty()).then(|| Digest::of(bytes));
+        let (bytes, stored_bytes) = (bytes.len() as u64, sealed.len() as u64);
+        Ok(Passed { bytes, raw, stored_bytes, stored: Digest::of(&sealed) })
     }
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
@@ -353,7 +366,7 @@ impl Partial {
     }
 
     /// A new file in it.
-    fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
+    pub fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
         let to = self.place(path)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(at(&to))?;
         Ok((file, to))

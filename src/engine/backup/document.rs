@@ -48,13 +48,15 @@ struct Document {
     parts: Vec<Part>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients: Vec<String>,
 }
 
 impl SetManifest {
     /// The first version of the format that could name all of it.
     fn version(&self) -> u32 {
         let new = self.parts.iter().any(|part| matches!(part.kind, PartKind::Ddl | PartKind::Rows));
-        if new { VERSION } else { 1 }
+        if new || !self.recipients.is_empty() { VERSION } else { 1 }
     }
 
     /// Its JSON text, and the digest by which the store knows the set. Fields have one order and maps are sorted, so
@@ -69,6 +71,7 @@ impl SetManifest {
             started: self.started,
             parts: self.parts.clone(),
             missing: self.missing.clone(),
+            recipients: self.recipients.clone(),
         };
         if let Some(fault) = self.fault() {
             return Err(SetError::Invalid(fault));
@@ -94,9 +97,9 @@ impl SetManifest {
         if version > VERSION {
             return Err(SetError::Newer(version));
         }
-        let Document { tool, namespace, bank, run, started, parts, missing, .. } =
+        let Document { tool, namespace, bank, run, started, parts, missing, recipients, .. } =
             serde_json::from_slice(body).map_err(invalid)?;
-        let manifest = Self { tool, namespace, bank, run, started, parts, missing };
+        let manifest = Self { tool, namespace, bank, run, started, parts, missing, recipients };
         match manifest.fault() {
             Some(fault) => Err(SetError::Invalid(fault)),
             None => Ok((manifest, found)),
@@ -142,6 +145,7 @@ mod tests {
             started: Timestamp::UNIX_EPOCH,
             parts: vec![database, uploads],
             missing: Vec::new(),
+            recipients: Vec::new(),
         }
     }
 
@@ -178,6 +182,21 @@ mod tests {
             let bad = envelope(&body.replace(from, to));
             let error = SetManifest::from_json(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_encrypted_files_or_of_tables_is_of_the_newer_format() {
+        let mut sealed = manifest();
+        sealed.recipients = vec!["age1x".to_owned()];
+        sealed.parts[0].path.push_str(".age");
+        assert_eq!(sealed.parts[0].plain_path(), manifest().parts[0].path);
+        let mut tables = manifest();
+        tables.parts[1].kind = PartKind::Rows;
+        for newer in [sealed, tables] {
+            let (text, digest) = newer.to_json().unwrap();
+            assert!(String::from_utf8_lossy(&text).contains(r#""manifest":{"version":2,"#));
+            assert_eq!(SetManifest::from_json(&text), Ok((newer, digest)));
         }
     }
 

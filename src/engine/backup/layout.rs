@@ -6,6 +6,8 @@ pub const DDL: &str = "ddl.sql";
 pub const MANIFEST: &str = "manifest.json";
 /// The digests of the stored files, for `sha256sum -c` on any machine.
 pub const SUMS: &str = "SHA256SUMS";
+/// What the name of an encrypted file ends with.
+pub const SEALED: &str = ".age";
 /// What is added to the name of a set while it is written.
 pub const PARTIAL: &str = ".partial";
 /// The longest name of a file that is named after something, without its ending.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, MANIFEST, SUMS};
+use super::{Counts, MANIFEST, SEALED, SUMS};
 use crate::domain::Digest;
 use crate::engine::integrity::files::TreePath;
 
@@ -41,7 +41,7 @@ pub struct Part {
     pub stored_bytes: u64,
     /// The digest of the stored file.
     pub sha256: Digest,
-    /// The digest of its content before compression, where it is compressed.
+    /// The digest of its content before compression and encryption, where it is not stored as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_sha256: Option<Digest>,
     /// How many rows each table has.
@@ -94,9 +94,16 @@ pub struct SetManifest {
     pub parts: Vec<Part>,
     /// What it lacks.
     pub missing: Vec<Missing>,
+    /// The public keys of age that each of its files is encrypted for; none where they are plain.
+    pub recipients: Vec<String>,
 }
 
 impl Part {
+    /// Its path as it is where it is not encrypted.
+    pub fn plain_path(&self) -> &str {
+        self.path.strip_suffix(SEALED).unwrap_or(&self.path)
+    }
+
     /// What it counts.
     pub fn counts(&self) -> Counts {
         Counts { rows: self.rows.clone(), files: self.files, points: self.points }

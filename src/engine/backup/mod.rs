@@ -12,7 +12,7 @@ mod script;
 
 pub use counts::{Counts, emptiness, shortfall};
 pub use document::SetError;
-pub use layout::{DDL, MANIFEST, PARTIAL, SUMS, file_tree, postgres_folder, snapshot_file, sqlite_file};
+pub use layout::{DDL, MANIFEST, PARTIAL, SEALED, SUMS, file_tree, postgres_folder, snapshot_file, sqlite_file};
 pub use legacy::{Archive, LegacyFile, LegacySet, judge_legacy};
 pub use manifest::{Missing, Part, PartKind, SetManifest};
 pub use name::{NameError, SetName};

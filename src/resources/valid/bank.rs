@@ -239,7 +239,10 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
             .collect(),
         repository: spec.repository.as_ref().map(|repository| domain::Repository {
             folder: repository.folder.as_ref().map(|file| place(&file.volume, &file.path)),
-            encrypted: repository.encryption.is_some(),
+            encryption: repository.encryption.as_ref().map(|encryption| domain::Encryption {
+                recipients: encryption.recipients.clone(),
+                identity: encryption.identity_secret_ref.as_ref().map(secret_key),
+            }),
         }),
         compose: spec.workload.as_ref().and_then(|w| w.compose.as_ref()).map(|file| place(&file.volume, &file.path)),
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::sqlite_files;
 use crate::bank::qdrant::Client;
-use crate::bank::recovery::{Right, archived, lacking, salvage, within, younger};
+use crate::bank::recovery::{Right, archived, is_lost, lacking, salvage, younger};
 use crate::bank::sqlite::{SqliteCopy, index_names, reindex_mends};
 use crate::bank::vectors::{Reading, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
@@ -96,11 +96,16 @@ impl<E: Exchange> Runner<E> {
                 copies.history(&spec.bank, meter).await?
             };
             let copy = copied.as_ref().and_then(|copied| copied.copy.as_ref()).map(SqliteCopy::path);
-            let absent = self.places.volume(&place.volume).is_ok_and(|root| !root.join(&place.path).exists());
+            let absent = self
+                .places
+                .volume(&place.volume)
+                .is_ok_and(|root| matches!(root.join(&place.path).try_exists(), Ok(false)));
             let facts = self.of_database(component, copy, absent, &mut sources, meter).await?;
             sources.known.databases.insert(component.to_owned(), facts);
         }
-        if let (Some(client), Some(VectorStore::Qdrant(endpoint))) = (client, &spec.bank.vector_store)
+        // Which memories were deleted since, only a SQLite file can say here: their points would come back.
+        if let (Some(client), Some(VectorStore::Qdrant(endpoint)), false) =
+            (client, &spec.bank.vector_store, spec.bank.on_postgres())
             && events.iter().any(|event| event.component == VECTORS)
         {
             let restore = sources.part(VECTORS, PartKind::Vectors).map(|part| part.points.unwrap_or_default());
@@ -179,8 +184,9 @@ impl<E: Exchange> Runner<E> {
             if let Some(set) = &set {
                 facts.restore = match (&found, &salvaged) {
                     (Some(_), _) => lacking(&to, set).ok(),
-                    // What is no database at all has no row that could be read.
-                    _ if !is_database(&copy) => Some(Loss::default()),
+                    // What is no database at all has no row that could be read, which a walk of it has shown.
+                    (None, Ok(_)) if !is_database(&copy) => Some(Loss::default()),
+                    (None, Err(_)) => None,
                     _ => lacking(&trial, set).ok(),
                 };
             }
@@ -215,14 +221,22 @@ impl<E: Exchange> Runner<E> {
         };
         let mut facts = CollectionKnown { there, restore, ..CollectionKnown::default() };
         let (Some(started), true) = (started, restore.is_some()) else { return Ok(Some(facts)) };
-        if let Some(rows) = rows {
-            let moment = started.strftime(SQL_TIME).to_string();
-            facts.younger_rows = blocking(move || younger(&rows, &moment)).await?;
-        }
+        let by_rows = match rows {
+            Some(rows) => {
+                let moment = started.strftime(SQL_TIME).to_string();
+                blocking(move || younger(&rows, &moment)).await?
+            }
+            None => None,
+        };
         if there {
             let counting = self.younger_points(spec, endpoint, started);
             facts.younger = meter.unless_cancelled(counting).await.map_err(|cancelled| cancelled.to_string())?;
+            if facts.younger.is_none() && by_rows.is_none() {
+                // What would be lost is not known.
+                return Ok(None);
+            }
         }
+        facts.younger_rows = by_rows.unwrap_or_default();
         Ok(Some(facts))
     }
 
@@ -287,18 +301,6 @@ impl<E: Exchange> Runner<E> {
             })
         });
         read.await?.map_err(|error| error.to_string())
-    }
-}
-
-/// Whether what stands at a path can be nothing that somebody wrote: it is gone, or its time is that of the manifest.
-fn is_lost(root: &Path, path: &TreePath, modified: Timestamp) -> bool {
-    let Ok(place) = within(root, path, false) else { return false };
-    match fs::symlink_metadata(place) {
-        Ok(found) => {
-            let time = found.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-            found.is_file() && time == Some(modified)
-        }
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

@@ -192,7 +192,8 @@ impl Dump {
                     (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
                 match (reference, out) {
                     (_, true) => {
-                        script.left_out.push(format!("a reference to a table that is not in the set: {statement}"));
+                        let what = "a reference to a table that is not in the set";
+                        script.left_out.push(format!("{what}: {statement}"));
                     }
                     (true, false) => references.push(statement),
                     (false, false) => script.after.push(statement),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::bank::Secrets;
 use crate::bank::net::postgres::{NoConnection, connect, failed, heard};
@@ -21,6 +21,8 @@ const STATEMENT: &str = "6h";
 const SILENCE: Duration = Duration::from_mins(5);
 /// How long the rows of a table may take to be counted.
 const COUNTING: Duration = Duration::from_mins(30);
+/// How long the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Begins the moment. Rows that the user may not see are an error and not left out; names are told in full; nobody who
 /// alters a table is waited for long.
 const BEGIN: [&str; 7] = [
@@ -153,6 +155,11 @@ impl Dump {
         let asked = sqlx::query(AssertSqlSafe(question.to_owned())).fetch_one(&mut self.connection);
         let row = heard(COUNTING, asked).await.map_err(|error| self.told(&error))?;
         row.try_get(0).map_err(|error| self.told(&error))
+    }
+
+    /// Says farewell; whether it is heard changes nothing.
+    async fn close(self) {
+        let _ = tokio::time::timeout(FAREWELL, self.connection.close()).await;
     }
 
     fn told(&self, error: &sqlx::Error) -> String {

@@ -37,7 +37,9 @@ impl Writer<'_> {
         for why in std::mem::take(&mut dump.beyond) {
             self.missing.push(Missing { component: component.to_owned(), why });
         }
-        match self.each_table(&mut dump) {
+        let written = self.each_table(&mut dump);
+        Handle::current().block_on(dump.close());
+        match written {
             Ok(()) => Ok(()),
             Err(Missed::Here(error)) => Err(error),
             Err(Missed::There(why)) => {
@@ -66,7 +68,7 @@ impl Writer<'_> {
             let Some(file) = table.relation.file() else {
                 return Err(Missed::There(format!("the table {} has a name that no file has", table.relation.name)));
             };
-            let path = format!("{folder}/{file}");
+            let path = self.recipients.stored(format!("{folder}/{file}"));
             let expected = self.wait(dump.count(&table))?.map_err(Missed::There)?;
             let (rows, part) = self.rows(dump, &table, path)?;
             if rows != expected {
@@ -79,19 +81,20 @@ impl Writer<'_> {
             self.parts.push(Part { rows, points, ..part });
         }
         let script = self.wait(dump.script())?.map_err(Missed::There)?;
-        let path = format!("{folder}/{DDL}");
-        let passed = self.plain(&path, script.as_bytes())?;
+        let path = self.recipients.stored(format!("{folder}/{DDL}"));
+        let passed = self.small(&path, script.as_bytes())?;
         self.parts.push(part(dump.component, PartKind::Ddl, path, &passed));
         Ok(())
     }
 
     /// Writes the rows of one table, and counts them.
     fn rows(&mut self, dump: &mut Dump, table: &Table, path: String) -> Result<(u64, Part), Missed> {
-        let (handle, component) = (Handle::current(), dump.component);
+        let (handle, component, meter) = (Handle::current(), dump.component, self.meter);
         let mut trouble = None;
         let piped = self.pipe(&path, |into| {
             let mut into = BufWriter::with_capacity(BUFFER, into);
-            let rows = handle.block_on(dump.copy(table, &mut into, &mut trouble))?;
+            let rows = handle.block_on(meter.unless_cancelled(dump.copy(table, &mut into, &mut trouble)));
+            let rows = rows.map_err(io::Error::other)??;
             into.into_inner().map_err(IntoInnerError::into_error)?;
             Ok(rows)
         });
