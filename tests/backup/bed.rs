@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use memorybank::domain::{
-    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, PointId,
-    Repository, RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
+    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, Repository,
+    RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;

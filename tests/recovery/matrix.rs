@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use memorybank::domain::{Consent, Digest, Outcome, RecoveryState, RepairAction};
+use memorybank::domain::{Consent, Digest, Outcome, RecoveryState, RepairAction, Work};
 
 use crate::damaged::{Damaged, NAME};
 use crate::guardian::query;
+use crate::qdrant::Answer;
 
 /// A bank with a damage that its set mends whole: shown, mended by the approved plan, and mended where nothing is lost.
 fn mended(harm: fn(&Damaged), actions: &[RepairAction]) {
@@ -169,4 +170,15 @@ fn a_plan_that_the_damage_outgrew_is_shown_anew_and_can_be_approved() {
     assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
     assert_eq!(bank.content(), good);
     bank.is_sound();
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_called_undamaged() {
+    let bank = Damaged::new(40);
+    bank.server.trouble("points/scroll", None, Answer::Status(503, "unavailable"));
+    let recover = Work::Recover { events: Vec::new(), set: None, consent: Consent::None };
+    let report = bank.bed.run("blind", &[recover]);
+    let task = &report.tasks[0];
+    assert_eq!((task.outcome, task.recovery.is_none()), (Outcome::Unknown, true), "{task:#?}");
+    assert!(task.message.contains("is not known"), "{}", task.message);
 }
