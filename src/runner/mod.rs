@@ -178,11 +178,11 @@ impl<E: Exchange> Runner<E> {
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
+            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
             Work::Recover { events, set, consent } => {
                 let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
                 self.recover(spec, &asked, copies, meter, body).await
             }
-            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
             Work::Learn => {
                 body.not_built(TaskKind::Learn.name());
