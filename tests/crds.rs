@@ -199,7 +199,7 @@ async fn kubectl_explains_fields_by_their_descriptions() {
     }
     let explained = kubectl(plane, &["explain", "mbank.spec.database"]);
     assert!(explained.contains("SQL database of the bank;") && explained.contains("A SQLite file."), "{explained}");
-    let explained = kubectl(plane, &["explain", "mrec"]);
+    let explained = kubectl(plane, &["explain", "aroute"]);
     assert!(explained.contains("This version acts on none."), "{explained}");
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use memorybank::bank::postgres::{PostgresReport, check_postgres};
+use memorybank::bank::postgres::{Optimized, PostgresReport, check_postgres, optimize_postgres};
 use memorybank::bank::{FolderSecrets, Meter};
 use memorybank::domain::{CorruptionType, Level, PostgresEndpoint, SecretKey, Severity, Verdict};
 use memorybank::engine::integrity::sqlite::schema::{ColumnKind, SchemaKind};
@@ -80,14 +80,25 @@ fn database(server: &Postgres) -> String {
     name
 }
 
-async fn check(url: &str, level: Level) -> PostgresReport {
+/// A bank's endpoint with its url in a Secret of the folder.
+fn endpoint(url: &str) -> (PostgresEndpoint, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("pg")).unwrap();
     fs::write(folder.path().join("pg/url"), url).unwrap();
     let url = SecretKey { name: "pg".to_owned(), key: "url".to_owned() };
-    let endpoint = PostgresEndpoint { url, schema: "public".to_owned() };
+    (PostgresEndpoint { url, schema: "public".to_owned() }, folder)
+}
+
+async fn check(url: &str, level: Level) -> PostgresReport {
+    let (endpoint, folder) = endpoint(url);
     let secrets = FolderSecrets::new(folder.path());
     check_postgres(&endpoint, "database", level, ("ns", &secrets), &Meter::default()).await.unwrap()
+}
+
+async fn optimized(url: &str) -> Result<Optimized, String> {
+    let (endpoint, folder) = endpoint(url);
+    let secrets = FolderSecrets::new(folder.path());
+    optimize_postgres(&endpoint, ("ns", &secrets), &Meter::default()).await.unwrap()
 }
 
 fn verdict(report: &PostgresReport, id: &str) -> (Verdict, String) {
@@ -219,6 +230,22 @@ async fn an_index_whose_building_broke_off_is_told() {
     assert!(server.refuses(&database, "CREATE UNIQUE INDEX CONCURRENTLY broken ON memories (state)"));
     let report = check(&server.url(&database), Level::Quick).await;
     assert_eq!(of(&report, "postgres-indexes"), [("broken", CorruptionType::DataInconsistency, Severity::Medium, 1)]);
+    // What made it break off is still so: it is left, and that is told.
+    let done = optimized(&server.url(&database)).await.unwrap();
+    assert!(done.reindexed.is_empty() && done.left.iter().any(|left| left.starts_with("broken")), "{done:?}");
+    server.psql(&database, "DELETE FROM memory_status_history; DELETE FROM memories WHERE id <> md5('memory1')::uuid");
+    let dead = "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'memories'";
+    let done = optimized(&server.url(&database)).await.unwrap();
+    assert_eq!((done.reindexed.as_slice(), done.left.as_slice()), (["broken".to_owned()].as_slice(), [].as_slice()));
+    assert_eq!(done.tables, SchemaKind::OpenMemory.tables().len() as u64);
+    assert_eq!(server.value(&database, dead), "0");
+    let report = check(&server.url(&database), Level::Full).await;
+    assert_eq!(of(&report, "postgres-indexes"), []);
+    // Of a role that may only read nothing is told as done.
+    server.psql(&database, "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA public TO reader");
+    let done = optimized(&server.url(&database).replace("memorybank@", "reader@")).await.unwrap();
+    assert_eq!(done.tables, 0);
+    assert!(done.left.iter().any(|left| left.starts_with("memories: it is of a role")), "{done:?}");
 }
 
 #[tokio::test]

@@ -360,8 +360,7 @@ fn kinds_that_nothing_acts_on_yet_are_judged_and_warned_of() {
     assert_eq!(
         lines(&review.warnings),
         "1.yaml:2: document 1, kind: this version acts on no FindingWaiver yet: it has no effect\n\
-         2.yaml:2: document 1, kind: this version acts on no AlertRoute yet: it has no effect\n\
-         3.yaml:2: document 1, kind: this version acts on no Recovery yet: it has no effect\n"
+         2.yaml:2: document 1, kind: this version acts on no AlertRoute yet: it has no effect\n"
     );
     for (document, from, to, expected) in [
         (recovery, "{bankName: a}", "{bankName: b}", "spec.bankName: there is no MemoryBank \"b\""),
@@ -385,14 +384,12 @@ fn kinds_that_nothing_acts_on_yet_are_judged_and_warned_of() {
 
 #[test]
 fn what_this_version_cannot_measure_is_warned_of() {
-    let tasks = "\n    - {task: Optimize}\n    - {task: SecurityAudit, scopes: [Leaks, Posture]}";
+    let tasks = "\n    - {task: Learn}\n    - {task: SecurityAudit, scopes: [Leaks, Posture]}";
     let policy = POLICY.replace("\n    - {task: IntegrityCheck, level: Quick}", tasks);
     let (_, warnings) = Config::load(&files(&[BANK, &policy])).unwrap();
     let shown = lines(&warnings);
     assert!(
-        shown.contains(
-            "1.yaml:11: document 1, spec.schedules[0].tasks[0]: the task Optimize comes with a later version"
-        )
+        shown.contains("1.yaml:11: document 1, spec.schedules[0].tasks[0]: the task Learn comes with a later version")
     );
     assert!(
         shown.contains("1.yaml:12: document 1, spec.schedules[0].tasks[1]: the scope Posture comes with"),

@@ -14,7 +14,7 @@ use kube::CustomResourceExt;
 use kube::core::cel;
 use memorybank::resources::{
     AlertRoute, FindingWaiver, IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, Origin, Recovery,
-    SecurityAudit, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation, check_recovery, check_route,
+    SecurityAudit, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRecovery, ValidRun, Violation, check_route,
     check_waiver, crds,
 };
 use proptest::prelude::*;
@@ -218,7 +218,7 @@ fn compare_kind(document: &Value) -> Result<BTreeSet<String>, String> {
         "MaintenanceRun" => compare::<MaintenanceRun>(document, |d| ValidRun::parse(d, ORIGIN).map(|_| ())),
         "IntegrityCheck" => compare::<IntegrityCheck>(document, |d| ValidCheck::parse(d, ORIGIN).map(|_| ())),
         "SecurityAudit" => compare::<SecurityAudit>(document, |d| ValidAudit::parse(d, ORIGIN).map(|_| ())),
-        "Recovery" => compare::<Recovery>(document, |d| check_recovery(d, ORIGIN)),
+        "Recovery" => compare::<Recovery>(document, |d| ValidRecovery::parse(d, ORIGIN).map(|_| ())),
         "AlertRoute" => compare::<AlertRoute>(document, |d| check_route(d, ORIGIN)),
         "FindingWaiver" => compare::<FindingWaiver>(document, |d| check_waiver(d, ORIGIN)),
         other => panic!("{other}"),

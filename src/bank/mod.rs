@@ -8,6 +8,7 @@ pub mod leaks;
 pub mod postgres;
 pub mod qdrant;
 pub mod reach;
+pub mod recovery;
 pub mod sqlite;
 pub mod vectors;
 

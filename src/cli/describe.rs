@@ -16,7 +16,7 @@ const MAX_EVENTS: u32 = 200;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Kind: mbank, mpol, mrun, icheck, saudit or a long name
+    /// Kind: mbank, mpol, mrun, icheck, saudit, mrec or a long name
     kind: String,
     /// Name of the object
     name: String,

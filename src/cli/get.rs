@@ -12,7 +12,7 @@ use super::{CliError, Exit, Format, Global};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Kinds, separated by commas: mbank, mpol, mrun, icheck, saudit or long names; all without it
+    /// Kinds, separated by commas: mbank, mpol, mrun, icheck, saudit, mrec or long names; all without it
     kind: Option<String>,
     /// Name of one object
     name: Option<String>,

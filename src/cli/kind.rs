@@ -43,7 +43,7 @@ const fn wide(header: &'static str, source: Source) -> Column {
 use Source::{Age, Condition, Path, Reason};
 
 /// Every kind that has a controller, in the order in which `get` prints them.
-pub(super) const KINDS: [Kind; 5] = [
+pub(super) const KINDS: [Kind; 6] = [
     Kind {
         name: "MemoryBank",
         short: "mbank",
@@ -113,6 +113,17 @@ pub(super) const KINDS: [Kind; 5] = [
             column("NEW", Path("/status/findings/new")),
             column("LAST", Age("/status/lastAuditTime")),
             column("NEXT", Path("/status/nextSlotTime")),
+        ],
+    },
+    Kind {
+        name: "Recovery",
+        short: "mrec",
+        plural: "recoveries",
+        columns: &[
+            column("BANK", Path("/spec/bankName")),
+            column("MODE", Path("/spec/mode")),
+            column("PHASE", Path("/status/phase")),
+            column("LOST", Path("/status/lost/memories")),
         ],
     },
 ];

@@ -15,6 +15,7 @@ mod objects;
 mod operator;
 mod output;
 mod progress;
+mod recover;
 mod run;
 mod sample;
 mod signals;
@@ -58,6 +59,8 @@ enum Command {
     Get(get::Args),
     /// Show everything about one resource
     Describe(describe::Args),
+    /// Mend a bank, or restore it from a verified backup set: its plan first
+    Recover(recover::Args),
     /// Look at the audit log
     Audit(audit::Args),
     /// Measure how well something is detected, on labelled data
@@ -110,6 +113,7 @@ impl Cli {
             Command::Crd(args) => crd::run(args, &global).await,
             Command::Get(args) => get::run(args, &global).await,
             Command::Describe(args) => describe::run(args, &global).await,
+            Command::Recover(args) => recover::run(args, &global).await,
             Command::Audit(args) => audit::run(args, &global).await,
             Command::Eval(args) => eval::run(args, &global).await,
         };

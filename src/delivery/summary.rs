@@ -271,6 +271,7 @@ mod tests {
             omitted: 0,
             samples: Vec::new(),
             outputs: Vec::new(),
+            recovery: None,
         }
     }
 

@@ -70,6 +70,39 @@ pub struct Retention {
     pub monthly: u32,
 }
 
+/// What the newest restore test says of the sets of a bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreVerdict {
+    /// The set that was restored last.
+    pub set: String,
+    /// When.
+    pub time: Timestamp,
+    /// Why it is no bank when it is restored; none where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The newest set that was restored and found whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredSet>,
+}
+
+/// A set that was restored in a scratch place and found whole there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredSet {
+    /// Its name.
+    pub set: String,
+    /// When it was begun: what was written later is not in it.
+    pub started: Timestamp,
+    /// When it was restored.
+    pub time: Timestamp,
+}
+
+impl RestoreVerdict {
+    /// What the output is called that holds it.
+    pub const OUTPUT: &str = "backup/restored";
+}
+
 impl LatestSet {
     /// What the output is called that holds it.
     pub const OUTPUT: &str = "backup/latest";

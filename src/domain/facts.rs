@@ -1,7 +1,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupVerdict, CorruptionEvent, Finding, FindingState, Level, Outcome, PartSample, TaskKind};
+use super::{
+    BackupVerdict, CorruptionEvent, Finding, FindingState, Level, Outcome, PartSample, RestoreVerdict, TaskKind,
+};
 
 /// What the store knows of one bank: all that conditions are derived from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct BankFacts {
     /// What verification says of its backup sets; none where it never came to a verdict.
     #[serde(default)]
     pub backup: Option<BackupVerdict>,
+    /// What the newest restore test says of them; none where none came to a verdict.
+    #[serde(default)]
+    pub restore: Option<RestoreVerdict>,
 }
 
 /// The newest measurement of one scope at one level.

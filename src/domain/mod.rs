@@ -16,12 +16,13 @@ mod outcome;
 mod phase;
 mod point;
 mod reach;
+mod recovery;
 mod run;
 mod sample;
 mod severity;
 mod task;
 
-pub use backup::{BackupVerdict, LatestSet, Retention, VerifiedSet, VerifiedSets};
+pub use backup::{BackupVerdict, LatestSet, RestoreVerdict, RestoredSet, Retention, VerifiedSet, VerifiedSets};
 pub use bank::{
     Bank, Encryption, FileTree, Flavor, History, Mutable, PathInVolume, Repository, SqlDatabase, VectorStore,
 };
@@ -36,6 +37,7 @@ pub use outcome::{Outcome, Reason};
 pub use phase::Phase;
 pub use point::{Payload, Point, PointId};
 pub use reach::{NetworkPart, PartSample, Reach, ReachReason};
+pub use recovery::{Consent, Mended, RecoveryPlan, RecoveryReport, RecoveryState, RecoveryStep, RepairAction};
 pub use run::{Output, RunReport, RunSpec, ScopeReport, TaskReport};
 pub use sample::Sample;
 pub use severity::Severity;

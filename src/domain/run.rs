@@ -1,7 +1,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Bank, Check, CorruptionEvent, Digest, Finding, Level, Outcome, Reason, Sample, Task, TaskKind};
+use super::{
+    Bank, Check, CorruptionEvent, Digest, Finding, Level, Outcome, Reason, RecoveryReport, Sample, Task, TaskKind,
+};
 
 /// One run to execute: one bank, ordered tasks, where its parts are. Plain data, the same bytes from
 /// the same documents in both front ends. Volumes, secrets and inputs are names; the runner's
@@ -86,6 +88,9 @@ pub struct TaskReport {
     /// What it leaves for later runs.
     #[serde(default)]
     pub outputs: Vec<Output>,
+    /// Of a recovery: what it did, or would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryReport>,
 }
 
 /// How one scope of a task went.

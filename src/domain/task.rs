@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Level, Retention};
+use super::{Consent, Digest, Level, Retention};
 
 /// What kind of work a task is, without its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,11 +16,27 @@ pub enum TaskKind {
     Optimize,
     Prune,
     Learn,
+    Recover,
 }
 
 impl TaskKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::Probe,
+        Self::Backup,
+        Self::VerifyBackup,
+        Self::RestoreTest,
+        Self::IntegrityCheck,
+        Self::ConsistencyCheck,
+        Self::SecurityAudit,
+        Self::Optimize,
+        Self::Prune,
+        Self::Learn,
+        Self::Recover,
+    ];
+
+    /// The kinds that schedules may name; a recovery comes from a Recovery.
+    pub const SCHEDULED: [Self; 10] = [
         Self::Probe,
         Self::Backup,
         Self::VerifyBackup,
@@ -46,12 +62,13 @@ impl TaskKind {
             Self::Optimize => "Optimize",
             Self::Prune => "Prune",
             Self::Learn => "Learn",
+            Self::Recover => "Recover",
         }
     }
 
     /// Whether a run with such a task must have its bank alone (api.md, lock of a bank).
     pub const fn exclusive(self) -> bool {
-        matches!(self, Self::Backup | Self::RestoreTest | Self::Optimize | Self::Prune)
+        matches!(self, Self::Backup | Self::RestoreTest | Self::Prune | Self::Recover)
     }
 
     /// The kind that must have succeeded earlier in the same run, where the run has it at all.
@@ -64,7 +81,7 @@ impl TaskKind {
 
     /// Whether this version can do such a task; one that it cannot ends Unknown/NotMeasured.
     pub const fn implemented(self) -> bool {
-        !matches!(self, Self::RestoreTest | Self::Optimize | Self::Learn)
+        !matches!(self, Self::Learn)
     }
 }
 
@@ -156,6 +173,16 @@ pub enum Work {
         retention: Vec<Retention>,
     },
     Learn,
+    Recover {
+        /// The damage that it mends ([`super::CorruptionEvent::key`]); empty for all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        events: Vec<Digest>,
+        /// The backup set that it takes from; none for the newest that was verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set: Option<String>,
+        /// How far it may go.
+        consent: Consent,
+    },
 }
 
 impl Work {
@@ -172,6 +199,7 @@ impl Work {
             Self::Optimize => TaskKind::Optimize,
             Self::Prune { .. } => TaskKind::Prune,
             Self::Learn => TaskKind::Learn,
+            Self::Recover { .. } => TaskKind::Recover,
         }
     }
 }

@@ -5,4 +5,5 @@ pub mod backup;
 pub mod consistency;
 pub mod health;
 pub mod integrity;
+pub mod recovery;
 pub mod schedule;

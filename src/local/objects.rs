@@ -9,8 +9,8 @@ use crate::resources::Meta;
 use crate::store::{Object, Store, StoreError};
 
 /// The kinds whose objects are kept.
-pub(super) const KINDS: [&str; 5] =
-    ["MemoryBank", "MaintenancePolicy", "MaintenanceRun", "IntegrityCheck", "SecurityAudit"];
+pub(super) const KINDS: [&str; 6] =
+    ["MemoryBank", "MaintenancePolicy", "MaintenanceRun", "IntegrityCheck", "SecurityAudit", "Recovery"];
 
 type Key = (&'static str, String);
 

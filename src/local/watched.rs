@@ -7,7 +7,7 @@ use crate::domain::{BankFacts, Digest, Phase, RunReport, RunSpec};
 use crate::plan::{
     Measured, Observed, PlannedRun, RunOwner, RunTold, RunView, exclusive, needs_network, run_status, task_rows,
 };
-use crate::resources::{MemoryBankStatus, RunReportRef};
+use crate::resources::{MemoryBankStatus, RunReportRef, TaskSpec};
 use crate::store::{RunRecord, Store, StoreError};
 
 /// What is known of one bank between looks.
@@ -22,11 +22,11 @@ pub(super) struct Watched {
     pub status: Option<MemoryBankStatus>,
     pub runs: Vec<Run>,
     pub facts: BankFacts,
-    /// The newest reports of its checks and audits.
+    /// The newest reports of its checks, audits and recoveries.
     pub newest: BTreeMap<RunOwner, Newest>,
 }
 
-/// The newest report of a check or an audit.
+/// The newest report of a check, an audit or a recovery.
 #[derive(Debug)]
 pub(super) struct Newest {
     report: RunReport,
@@ -34,7 +34,7 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// As planning takes it. The runs of checks and audits have one task.
+    /// As planning takes it. The runs of these have one task.
     pub fn measured(&self) -> Option<Measured<'_>> {
         Some(Measured {
             run: &self.report.run,
@@ -105,7 +105,7 @@ impl Run {
     pub fn object(&self, report: Option<&RunReport>, now: Timestamp) -> (Value, Value) {
         let mut spec = json!({
             "bankName": self.spec.bank.name,
-            "tasks": self.spec.tasks,
+            "tasks": self.spec.tasks.iter().map(TaskSpec::from).collect::<Vec<_>>(),
             "activeDeadlineSeconds": self.spec.active_deadline_seconds,
         });
         if let RunOwner::Policy { policy, schedule } = &self.view.owner {
@@ -160,10 +160,10 @@ impl Watched {
         Ok(())
     }
 
-    /// Keeps the report of the newest ended run of each check and audit.
+    /// Keeps the report of the newest ended run of each check, audit and recovery.
     async fn keep_newest(&mut self, store: &Store, record: &RunRecord) -> Result<(), StoreError> {
         let (Some(digest), Some(run)) = (&record.report, Run::from_record(record)) else { return Ok(()) };
-        if !matches!(run.view.owner, RunOwner::Check(_) | RunOwner::Audit(_)) {
+        if !matches!(run.view.owner, RunOwner::Check(_) | RunOwner::Audit(_) | RunOwner::Recovery(_)) {
             return Ok(());
         }
         let known = self.newest.get(&run.view.owner).map(|newest| newest.report.finished);

@@ -1,4 +1,4 @@
-//! The checks and audits of a bank: what is told of them.
+//! The checks, audits and recoveries of a bank: what is told of them.
 
 use std::sync::Arc;
 
@@ -12,13 +12,18 @@ use super::run::Tracked;
 use super::seen::Seen;
 use super::told::{Told, transitions};
 use super::write;
-use crate::plan::{AuditAsk, CheckAsk, EventDraft, Measured, RunOwner, plan_audit, plan_check, refused_conditions};
-use crate::resources::{Condition, IntegrityCheckStatus, SecurityAuditStatus, ValidBank};
+use crate::plan::{
+    AuditAsk, CheckAsk, EventDraft, Measured, RecoveryAsk, RunOwner, plan_audit, plan_check, plan_recovery,
+    refused_conditions,
+};
+use crate::resources::{Condition, IntegrityCheckStatus, RecoveryStatus, SecurityAuditStatus, ValidBank};
 
 /// The conditions of a check or an audit.
 const ASKED: [&str; 3] = ["Ready", "Succeeded", "Passed"];
+/// The condition of a recovery.
+const RECOVERY: [&str; 1] = ["Succeeded"];
 
-/// Plans and writes the status of the bank's checks and audits; of a bank that cannot be used, why.
+/// Plans and writes the status of the bank's checks, audits and recoveries; of a bank that cannot be used, why.
 pub async fn show_asked(
     cx: &Context,
     key: &Key,
@@ -26,7 +31,7 @@ pub async fn show_asked(
     bank: Result<Option<&ValidBank>, &String>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
-    if seen.checks.is_empty() && seen.audits.is_empty() {
+    if seen.checks.is_empty() && seen.audits.is_empty() && seen.recoveries.is_empty() {
         return Ok(None);
     }
     let facts = cx.facts(key).await?;
@@ -85,7 +90,42 @@ pub async fn show_asked(
             tell(cx, "SecurityAudit", &audit.id, before, &status.conditions, &told);
         }
     }
+    for recovery in &seen.recoveries {
+        let id = &recovery.id;
+        let status = match bank.and_then(|bank| Ok((bank, recovery.valid.as_ref()?))) {
+            Ok((bank, valid)) => {
+                let newest = newest(cx, key, seen, &RunOwner::Recovery(id.key.name.clone())).await?;
+                let measured = newest.as_deref().and_then(measured);
+                let ask = RecoveryAsk { recovery: valid, status: recovery.status.as_ref() };
+                plan_recovery(&ask, bank, &runs, measured.as_ref(), &facts.corruption.top, now)
+            }
+            Err(wrong) => {
+                let old = recovery.status.clone().unwrap_or_default();
+                let conditions = refused_conditions(&RECOVERY, &old.conditions, id.generation, wrong, now);
+                RecoveryStatus { observed_generation: id.generation, conditions, ..old }
+            }
+        };
+        if recovery.status.as_ref() != Some(&status) {
+            write::status(&cx.client, &cx.world.recoveries, id, &status).await?;
+            cx.teller.tell("Recovery", id, &steps(recovery.status.as_ref(), &status));
+        }
+    }
     Ok(looks.into_iter().flatten().min())
+}
+
+/// What a recovery is told to have come to: each new phase, and a condition that became False.
+fn steps(before: Option<&RecoveryStatus>, now: &RecoveryStatus) -> Vec<Told> {
+    let mut told = transitions(before.map_or(&[][..], |before| &before.conditions), &now.conditions);
+    let moved = before.and_then(|before| before.phase.as_ref()) != now.phase.as_ref();
+    if let Some(condition) = now.conditions.first().filter(|condition| moved && condition.status != "False") {
+        told.push(Told {
+            warning: false,
+            reason: condition.reason.clone(),
+            action: "Recover".to_owned(),
+            note: format!("{}: {}", now.phase.as_deref().unwrap_or_default(), condition.message),
+        });
+    }
+    told
 }
 
 fn tell(cx: &Context, kind: &str, id: &Identity, before: &[Condition], now: &[Condition], told: &[EventDraft]) {
@@ -109,7 +149,7 @@ async fn newest(cx: &Context, key: &Key, seen: &Seen, owner: &RunOwner) -> Resul
     }
 }
 
-/// As planning takes it. The runs of checks and audits have one task.
+/// As planning takes it. The runs of these have one task.
 fn measured(newest: &Newest) -> Option<Measured<'_>> {
     Some(Measured {
         run: &newest.report.run,

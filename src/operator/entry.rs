@@ -14,8 +14,8 @@ use super::labels;
 use super::mirror::{Kept, version};
 use crate::resources::{
     IntegrityCheck, IntegrityCheckStatus, MaintenancePolicy, MaintenancePolicyStatus, MaintenanceRun,
-    MaintenanceRunStatus, MemoryBank, MemoryBankStatus, Origin, SecurityAudit, SecurityAuditStatus, ValidAudit,
-    ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation,
+    MaintenanceRunStatus, MemoryBank, MemoryBankStatus, Origin, RecoveryStatus, SecurityAudit, SecurityAuditStatus,
+    ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRecovery, ValidRun, Violation,
 };
 
 /// What identifies an object, and one version of it.
@@ -63,6 +63,7 @@ pub type Policy = Entry<ValidPolicy, MaintenancePolicyStatus>;
 pub type Run = Entry<ValidRun, MaintenanceRunStatus>;
 pub type Check = Entry<ValidCheck, IntegrityCheckStatus>;
 pub type Audit = Entry<ValidAudit, SecurityAuditStatus>;
+pub type Recovery = Entry<ValidRecovery, RecoveryStatus>;
 
 impl<V: Send + Sync + 'static, S: Send + Sync + 'static> Kept for Entry<V, S> {
     fn key(&self) -> Key {
@@ -154,6 +155,15 @@ impl Read for Audit {
 
     fn read(object: DeserializeGuard<SecurityAudit>) -> Self {
         entry(object, |audit| (audit.status.take(), Some(audit.spec.bank_name.clone())), ValidAudit::parse)
+    }
+}
+
+impl Read for Recovery {
+    type Object = crate::resources::Recovery;
+
+    fn read(object: DeserializeGuard<Self::Object>) -> Self {
+        let take = |recovery: &mut Self::Object| (recovery.status.take(), Some(recovery.spec.bank_name.clone()));
+        entry(object, take, ValidRecovery::parse)
     }
 }
 

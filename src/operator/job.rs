@@ -249,7 +249,7 @@ fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &Mounted) ->
         image: Some(order.settings.image.clone()),
         image_pull_policy: Some(order.settings.image_pull_policy.clone()),
         args: Some(args),
-        env: some(template.env.iter().map(env).collect()),
+        env: Some(std::iter::once(sqlite_scratch()).chain(template.env.iter().map(env)).collect()),
         resources: Some(resources(template.resources.as_ref())),
         security_context: Some(core::SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -262,6 +262,11 @@ fn container(order: &JobOrder<'_>, template: &JobTemplate, mounted: &Mounted) ->
         volume_mounts: Some(mounts),
         ..core::Container::default()
     }
+}
+
+/// Where SQLite sorts, and writes a file anew: the root is read-only.
+fn sqlite_scratch() -> core::EnvVar {
+    core::EnvVar { name: "SQLITE_TMPDIR".to_owned(), value: Some(SCRATCH.to_owned()), value_from: None }
 }
 
 fn env(var: &EnvVar) -> core::EnvVar {

@@ -59,6 +59,10 @@ fn owner_reference(bank: &Bank, seen: &Seen, owner: &RunOwner) -> Option<OwnerRe
             let audit = seen.audits.iter().find(|audit| audit.id.key.name == *name)?;
             Some(of("SecurityAudit", &audit.id))
         }
+        RunOwner::Recovery(name) => {
+            let recovery = seen.recoveries.iter().find(|recovery| recovery.id.key.name == *name)?;
+            Some(of("Recovery", &recovery.id))
+        }
         RunOwner::Hand => None,
     }
 }

@@ -12,7 +12,8 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
             Work::IntegrityCheck { scopes, .. } => scopes.iter().for_each(|scope| of_check(bank, *scope, &mut needed)),
             Work::SecurityAudit { scopes } => scopes.iter().for_each(|scope| of_audit(bank, *scope, &mut needed)),
             Work::ConsistencyCheck => of_check(bank, IntegrityScope::Consistency, &mut needed),
-            Work::Backup | Work::VerifyBackup => {
+            Work::Optimize => of_check(bank, IntegrityScope::Database, &mut needed),
+            Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::Recover { .. } => {
                 // Verification holds a set against the living bank.
                 of_check(bank, IntegrityScope::Database, &mut needed);
                 of_check(bank, IntegrityScope::Files, &mut needed);
@@ -25,10 +26,17 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     needed
 }
 
-/// Those of them that are written to: the repository's, by Backup and Prune. Nothing of the bank itself is.
+/// Those of them that are written to: the repository's by Backup and Prune, those of SQLite files by an optimization, and all of
+/// them by a recovery (one that only shows its plan undoes what an interrupted one has left).
 pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
-    let writes = tasks.iter().any(|task| matches!(task.work, Work::Backup | Work::Prune { .. }));
-    repository(bank).filter(|_| writes).map(|place| place.volume.clone()).into_iter().collect()
+    let recovers = |task: &Task| matches!(task.work, Work::Recover { .. });
+    if tasks.iter().any(recovers) {
+        return volumes(bank, tasks);
+    }
+    let any = |wanted: fn(&Work) -> bool| tasks.iter().any(|task| wanted(&task.work));
+    let sets = repository(bank).filter(|_| any(|work| matches!(work, Work::Backup | Work::Prune { .. })));
+    let optimized = databases(bank).filter(|_| any(|work| *work == Work::Optimize));
+    sets.into_iter().chain(optimized).map(|place| place.volume.clone()).collect()
 }
 
 fn repository(bank: &Bank) -> Option<&PathInVolume> {

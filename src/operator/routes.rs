@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::entry::{Audit, Bank, Check, Claim, JobEntry, Labelled, PodEntry, Policy, Run};
+use super::entry::{Audit, Bank, Check, Claim, JobEntry, Labelled, PodEntry, Policy, Recovery, Run};
 use super::key::Key;
 use super::mirror::{Change, Kept};
 use crate::board::BankState;
@@ -93,6 +93,11 @@ impl Context {
 
     /// An audit came, changed or went.
     pub fn audit_changed(&self, change: &Change<Audit>) {
+        self.part_changed(change);
+    }
+
+    /// A recovery came, changed or went.
+    pub fn recovery_changed(&self, change: &Change<Recovery>) {
         self.part_changed(change);
     }
 

@@ -61,6 +61,7 @@ fn owner(run: &Run, bank_uid: Option<&str>) -> RunOwner {
         }
         (Some(owner), _) if owner.kind == "IntegrityCheck" => RunOwner::Check(owner.name.clone()),
         (Some(owner), _) if owner.kind == "SecurityAudit" => RunOwner::Audit(owner.name.clone()),
+        (Some(owner), _) if owner.kind == "Recovery" => RunOwner::Recovery(owner.name.clone()),
         _ => RunOwner::Hand,
     }
 }

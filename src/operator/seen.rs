@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::entry::{Audit, Bank, Check, Policy};
+use super::entry::{Audit, Bank, Check, Policy, Recovery};
 use super::key::Key;
 use super::run::Tracked;
-use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk};
+use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk, RecoveryAsk};
 
 /// All that is known of one bank.
 pub struct Seen {
@@ -12,6 +12,7 @@ pub struct Seen {
     pub policies: Vec<Arc<Policy>>,
     pub checks: Vec<Arc<Check>>,
     pub audits: Vec<Arc<Audit>>,
+    pub recoveries: Vec<Arc<Recovery>>,
     pub runs: Vec<Tracked>,
 }
 
@@ -26,6 +27,7 @@ impl Seen {
             policies: labels.map(|labels| world.policies_of(&key.namespace, labels)).unwrap_or_default(),
             checks: world.checks.of_bank(key),
             audits: world.audits.of_bank(key),
+            recoveries: world.recoveries.of_bank(key),
             runs: runs.filter_map(|run| Tracked::of(run, bank.as_deref())).collect(),
             bank,
         }
@@ -57,6 +59,12 @@ pub fn asks(seen: &Seen) -> Asks<'_> {
             .iter()
             .filter_map(|audit| Some(AuditAsk { audit: audit.valid.as_ref().ok()?, status: audit.status.as_ref() }))
             .collect(),
+        recoveries: seen.recoveries.iter().filter_map(|recovery| recovery_ask(recovery)).collect(),
         hand: Vec::new(),
     }
+}
+
+/// What a recovery asks for; none where its spec cannot be used.
+pub fn recovery_ask(recovery: &Recovery) -> Option<RecoveryAsk<'_>> {
+    Some(RecoveryAsk { recovery: recovery.valid.as_ref().ok()?, status: recovery.status.as_ref() })
 }

@@ -17,11 +17,12 @@ use super::labels;
 use super::needs;
 use super::queue::backoff;
 use super::run::{Tracked, free, lost, show};
+use super::seen::recovery_ask;
 use super::standing::Note;
 use super::told::Told;
 use super::write::{self, Made};
-use crate::domain::{Outcome, Phase, Reason, Retention, RunSpec};
-use crate::plan::{EventReason, RunTold, run_spec};
+use crate::domain::{Outcome, Phase, Reason, Retention, RunSpec, Task};
+use crate::plan::{EventReason, RunOwner, RunTold, consent, run_spec};
 use crate::resources::{ValidBank, VolumeSource};
 use crate::store::{Begin, RunRecord};
 
@@ -38,7 +39,18 @@ pub async fn start(
     retention: &[Retention],
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
-    let Ok(valid) = tracked.entry.valid.clone() else { return Ok(None) };
+    let Ok(mut valid) = tracked.entry.valid.clone() else { return Ok(None) };
+    if let RunOwner::Recovery(recovery) = &tracked.view.owner {
+        let recovery = Key::new(tracked.entry.id.key.namespace.as_str(), recovery.as_str());
+        match recover(cx, bank, &recovery, tracked).await? {
+            Ok(task) => valid.tasks = vec![task],
+            Err(why) => {
+                let note = Note::new(Reason::TaskFailed, why);
+                lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+                return Ok(None);
+            }
+        }
+    }
     let Some(authority) = cx.authority.borrow().clone() else {
         // Without it no report could be handed in. It comes within seconds, or readiness says why not.
         free(cx, &tracked.entry.id.key);
@@ -114,6 +126,25 @@ pub async fn start(
             Ok(Some(next))
         }
     }
+}
+
+/// The task of a recovery's run, with what the recovery allows it now; or why it may not be started.
+async fn recover(
+    cx: &Context,
+    bank: &ValidBank,
+    recovery: &Key,
+    run: &Tracked,
+) -> Result<Result<Task, String>, ReconcileError> {
+    let there = cx.world.recoveries.get(recovery).filter(|there| {
+        let owner = run.entry.id.owner.as_ref();
+        !there.id.deleting && owner.is_some_and(|owner| owner.uid == there.id.uid)
+    });
+    let Some(ask) = there.as_deref().and_then(recovery_ask) else {
+        return Ok(Err(format!("its Recovery {} is gone, or cannot be used", recovery.name)));
+    };
+    let facts = cx.facts(&Key::new(recovery.namespace.as_str(), bank.meta.name.as_str())).await?;
+    let work = consent(&ask, &bank.meta.name, &run.view.name, &facts.corruption.top);
+    Ok(work.map(|work| Task { name: "recover".to_owned(), work, active_deadline_seconds: None }))
 }
 
 async fn note_begin(cx: &Context, tracked: &Tracked, spec: &RunSpec, now: Timestamp) -> Result<(), ReconcileError> {

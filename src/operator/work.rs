@@ -59,7 +59,7 @@ pub struct Operator {
 /// Who looks at what.
 #[derive(Clone, Copy)]
 pub enum Controller {
-    /// Banks, with their runs, checks and audits.
+    /// Banks, with their runs, checks, audits and recoveries.
     Bank,
     /// Policies.
     Policy,
@@ -260,6 +260,7 @@ fn watch_all(
         begin.watch("maintenanceruns", "", &world.runs, Context::run_changed);
         begin.watch("integritychecks", "", &world.checks, Context::check_changed);
         begin.watch("securityaudits", "", &world.audits, Context::audit_changed);
+        begin.watch("recoveries", "", &world.recoveries, Context::recovery_changed);
         begin.watch("jobs", SELECTOR, &world.jobs, Context::job_changed);
         begin.watch("pods", SELECTOR, &world.pods, Context::pod_changed);
         begin.watch("persistentvolumeclaims", "", &world.claims, Context::claim_changed);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::entry::{Audit, Bank, Check, Claim, JobEntry, Labelled, PodEntry, Policy, Run};
+use super::entry::{Audit, Bank, Check, Claim, JobEntry, Labelled, PodEntry, Policy, Recovery, Run};
 use super::key::Key;
 use super::mirror::Mirror;
 use crate::resources::{ValidPolicy, VolumeSource};
@@ -18,6 +18,7 @@ pub struct World {
     pub runs: Arc<Mirror<Run>>,
     pub checks: Arc<Mirror<Check>>,
     pub audits: Arc<Mirror<Audit>>,
+    pub recoveries: Arc<Mirror<Recovery>>,
     pub jobs: Arc<Mirror<JobEntry>>,
     pub pods: Arc<Mirror<PodEntry>>,
     pub claims: Arc<Mirror<Claim>>,

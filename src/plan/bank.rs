@@ -6,6 +6,7 @@ use super::event::{EventDraft, EventReason};
 use super::history::expired;
 use super::queue::{HeldReason, Queue};
 use super::reason::ConditionReason;
+use super::recovery::{DEADLINE_SECONDS, wanted_run};
 use super::row::{Row, plan_row};
 use super::run_spec::{exclusive, needs_network, run_spec};
 use super::view::{Asks, Observed, RunOwner, RunView};
@@ -166,6 +167,15 @@ fn create(
             make(name, asked.owner.clone(), slot, tasks, asked.active_deadline_seconds, None);
         }
         owners.push((asked.owner, asked.suspend));
+    }
+    for ask in &asks.recoveries {
+        let owner = RunOwner::Recovery(ask.recovery.meta.name.clone());
+        let open = &observed.facts.corruption.top;
+        if let Some((name, work)) = wanted_run(ask, &bank.meta.name, open, &observed.runs).filter(|_| !bank.suspend) {
+            let task = Task { name: "recover".to_owned(), work, active_deadline_seconds: None };
+            make(name, owner.clone(), None, &[task], DEADLINE_SECONDS, None);
+        }
+        owners.push((owner, false));
     }
     if !bank.suspend {
         for run in &asks.hand {

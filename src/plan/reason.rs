@@ -44,6 +44,7 @@ pub enum ConditionReason {
     NoBackup,
     BackupTooOld,
     VerificationFailed,
+    RestoreTestFailed,
     NotVerified,
     // OnSchedule
     SlotMissed,
@@ -62,6 +63,10 @@ pub enum ConditionReason {
     NotMeasured,
     TaskFailed,
     Damaged,
+    // Recoveries
+    AwaitingApproval,
+    PlanShown,
+    RolledBack,
     // Ready
     InvalidSpec,
     ReferenceNotFound,
@@ -108,6 +113,7 @@ impl ConditionReason {
             Self::NoBackup => "NoBackup",
             Self::BackupTooOld => "BackupTooOld",
             Self::VerificationFailed => "VerificationFailed",
+            Self::RestoreTestFailed => "RestoreTestFailed",
             Self::NotVerified => "NotVerified",
             Self::SlotMissed => "SlotMissed",
             Self::Overdue => "Overdue",
@@ -123,6 +129,9 @@ impl ConditionReason {
             Self::NotMeasured => "NotMeasured",
             Self::TaskFailed => "TaskFailed",
             Self::Damaged => "Damaged",
+            Self::AwaitingApproval => "AwaitingApproval",
+            Self::PlanShown => "PlanShown",
+            Self::RolledBack => "RolledBack",
             Self::InvalidSpec => "InvalidSpec",
             Self::ReferenceNotFound => "ReferenceNotFound",
             Self::HostPathForbidden => "HostPathForbidden",

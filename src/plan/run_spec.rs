@@ -37,13 +37,12 @@ pub fn needs_network(tasks: &[Task], bank: &Bank) -> Vec<NetworkPart> {
 fn needs(work: &Work, part: NetworkPart) -> bool {
     let (database, vectors) = (part == NetworkPart::Database, part == NetworkPart::VectorStore);
     match work {
-        Work::Probe | Work::Learn => false,
-        Work::Backup
-        | Work::VerifyBackup
-        | Work::RestoreTest
-        | Work::ConsistencyCheck
-        | Work::Optimize
-        | Work::Prune { .. } => database || vectors,
+        // A recovery looks itself at what is there.
+        Work::Probe | Work::Learn | Work::Recover { .. } => false,
+        Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::ConsistencyCheck | Work::Prune { .. } => {
+            database || vectors
+        }
+        Work::Optimize => database,
         Work::IntegrityCheck { scopes, .. } => scopes.iter().all(|scope| match scope {
             IntegrityScope::Database => database,
             IntegrityScope::VectorStore => vectors,

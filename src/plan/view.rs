@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{BankFacts, NetworkPart, Phase, Retention};
 use crate::resources::{
-    IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy, ValidRun,
+    IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy,
+    ValidRecovery, ValidRun,
 };
 
 /// All that asks for work on one bank.
@@ -15,6 +16,8 @@ pub struct Asks<'a> {
     pub checks: Vec<CheckAsk<'a>>,
     /// Its audits.
     pub audits: Vec<AuditAsk<'a>>,
+    /// Its recoveries.
+    pub recoveries: Vec<RecoveryAsk<'a>>,
     /// Runs of it that were made by hand.
     pub hand: Vec<&'a ValidRun>,
 }
@@ -51,6 +54,15 @@ pub struct AuditAsk<'a> {
     pub audit: &'a ValidAudit,
     /// Its status, as last written.
     pub status: Option<&'a SecurityAuditStatus>,
+}
+
+/// A recovery, and its status.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryAsk<'a> {
+    /// The recovery.
+    pub recovery: &'a ValidRecovery,
+    /// Its status, as last written.
+    pub status: Option<&'a RecoveryStatus>,
 }
 
 /// What is known of one bank.
@@ -110,6 +122,8 @@ pub enum RunOwner {
     Check(String),
     /// A `SecurityAudit`.
     Audit(String),
+    /// A `Recovery`.
+    Recovery(String),
     /// A person.
     Hand,
 }

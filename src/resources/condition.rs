@@ -54,7 +54,7 @@ impl ConditionName {
             Self::Consistent => &[TaskKind::ConsistencyCheck, TaskKind::IntegrityCheck],
             Self::Secure => &[TaskKind::SecurityAudit],
             Self::BackedUp => &[TaskKind::Backup, TaskKind::VerifyBackup, TaskKind::RestoreTest],
-            Self::OnSchedule => &TaskKind::ALL,
+            Self::OnSchedule => &TaskKind::SCHEDULED,
             Self::Stable => &[TaskKind::Learn],
             Self::Guarded => &[],
         }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Content, Document, Passed, Place, Problem, Resource, Warning, read};
 use super::valid::{
-    Origin, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRun, Violation, check_recovery, check_route,
+    Origin, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRecovery, ValidRun, Violation, check_route,
     check_waiver,
 };
 use crate::domain::{Canary, Task, Work};
@@ -25,6 +25,8 @@ pub struct Config {
     pub checks: Vec<ValidCheck>,
     /// Audits.
     pub audits: Vec<ValidAudit>,
+    /// Recoveries.
+    pub recoveries: Vec<ValidRecovery>,
 }
 
 /// All that was found in some files.
@@ -127,7 +129,7 @@ impl Review {
             Resource::Run(run) => keep(ValidRun::parse(run, origin), &mut self.config.runs),
             Resource::Check(check) => keep(ValidCheck::parse(check, origin), &mut self.config.checks),
             Resource::Audit(audit) => keep(ValidAudit::parse(audit, origin), &mut self.config.audits),
-            Resource::Recovery(recovery) => check_recovery(recovery, origin).err().unwrap_or_default(),
+            Resource::Recovery(recovery) => keep(ValidRecovery::parse(recovery, origin), &mut self.config.recoveries),
             Resource::Route(route) => check_route(route, origin).err().unwrap_or_default(),
             Resource::Waiver(waiver) => check_waiver(waiver, origin).err().unwrap_or_default(),
         };
@@ -200,7 +202,8 @@ impl Review {
             Resource::Audit(_) => {
                 warn("spec", self.config.audits.last().map_or(&[], |a| std::slice::from_ref(&a.task)));
             }
-            Resource::Recovery(_) | Resource::Route(_) | Resource::Waiver(_) => {
+            Resource::Recovery(_) => {}
+            Resource::Route(_) | Resource::Waiver(_) => {
                 let message = format!("this version acts on no {} yet: it has no effect", resource.kind());
                 self.warnings.push(document.problem("kind", message));
             }

@@ -151,7 +151,7 @@ pub struct Hold {
 /// What is done when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::task_names(), validation = rules::spread())]
+#[x_kube(validation = rules::task_names(), validation = rules::no_recover(), validation = rules::spread())]
 pub struct Schedule {
     /// Its name within the policy.
     #[schemars(length(min = 1, max = schema::DNS_LABEL_MAX), regex(pattern = schema::DNS_LABEL))]

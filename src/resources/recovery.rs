@@ -20,7 +20,7 @@ use super::{rules, schema};
     shortname = "mrec",
     category = "memorybank-all",
     selectable = ".spec.bankName",
-    doc = "Repairs a bank, or restores it from a verified backup set; shows its plan first. This version acts on none.",
+    doc = "Repairs a bank, or restores it from a verified backup set; shows its plan first.",
     validation = rules::name(),
     printcolumn(name = "Bank", type_ = "string", json_path = ".spec.bankName"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),

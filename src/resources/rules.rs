@@ -20,6 +20,7 @@ pub const HOLDS: &str = "no schedule is held by a condition that its own tasks m
 pub const TASK_NAMES: &str = "names of tasks are unique within their list";
 pub const LEVEL_NEEDED: &str = "an IntegrityCheck has a level: Quick, Checksum or Full";
 pub const LEVEL_MISPLACED: &str = "level and sharePercent belong to an IntegrityCheck";
+pub const RECOVER_MISPLACED: &str = "a recovery comes from a Recovery: no schedule names the task Recover";
 pub const SCOPES: &str = "scopes fit the task: Database, VectorStore, Consistency, Files, Backups for an \
      IntegrityCheck; Leaks, Posture, Probes, Vulnerabilities, Access, Erasure for a SecurityAudit; none for others";
 pub const RESTORE_SCOPES: &str = "a RestoreTest has no scopes";
@@ -134,6 +135,10 @@ pub fn task_names() -> Rule {
 
 pub fn level_needed() -> Rule {
     rule("self.task != 'IntegrityCheck' || has(self.level)", LEVEL_NEEDED)
+}
+
+pub fn no_recover() -> Rule {
+    rule("self.tasks.all(t, t.task != 'Recover')", RECOVER_MISPLACED)
 }
 
 pub fn level_misplaced() -> Rule {

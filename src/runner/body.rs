@@ -1,5 +1,5 @@
 use crate::domain::{
-    Check, CorruptionEvent, Finding, Outcome, Output, Reason, RunReport, Sample, ScopeReport, Verdict,
+    Check, CorruptionEvent, Finding, Outcome, Output, Reason, RecoveryReport, RunReport, Sample, ScopeReport, Verdict,
 };
 
 /// What a task has measured so far. It outlives the task's future, so that a deadline loses nothing
@@ -14,6 +14,8 @@ pub(super) struct Body {
     pub coverage_percent: Option<u8>,
     pub samples: Vec<Sample>,
     pub outputs: Vec<Output>,
+    /// Of a recovery: what it did, or would do.
+    pub recovery: Option<RecoveryReport>,
     /// What was done, for people: it ends the message of a task that did all it could.
     pub done: Vec<String>,
     /// Why something that has no scope could not be measured.

@@ -12,11 +12,11 @@ use crate::engine::consistency::baseline::Share;
 use crate::engine::consistency::{Fault, RepairPlan};
 
 /// How long a change may take to reach both sides of a bank.
-const GRACE: Duration = Duration::from_mins(1);
+pub(super) const GRACE: Duration = Duration::from_mins(1);
 /// The check of the links of entities.
 const ENTITIES: &str = "consistency-entities";
 /// The output that says what would mend what was found.
-const PLAN: &str = "repair/plan";
+pub(super) const PLAN: &str = "repair/plan";
 
 /// How much of the points a level reads.
 pub(super) const fn share(level: Level, percent: u8) -> Share {
@@ -28,7 +28,7 @@ pub(super) const fn share(level: Level, percent: u8) -> Share {
 }
 
 /// Inputs and outputs of a run, as a comparison wants them.
-struct Outputs<'a, E>(&'a E);
+pub(super) struct Outputs<'a, E>(pub &'a E);
 
 impl<E: Exchange> Shelf for Outputs<'_, E> {
     async fn load(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
@@ -47,6 +47,7 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         share: Share,
+        patience: Duration,
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
@@ -59,7 +60,7 @@ impl<E: Exchange> Runner<E> {
             }
         };
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let settings = Settings { share, grace: GRACE };
+        let settings = Settings { share, grace: GRACE, patience };
         let points = match StoredPoints::memories(&spec.namespace, store, &secrets).await {
             Ok(points) => points,
             Err(why) => {
@@ -93,7 +94,7 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        self.check_consistency(spec, Share::All, copies, meter, body).await?;
+        self.check_consistency(spec, Share::All, GRACE, copies, meter, body).await?;
         if let Some(check) = body.checks.iter().find(|check| check.verdict == Verdict::Unknown) {
             let why = format!("{} of {}: {}", check.id, check.component, check.detail);
             body.unmeasured = Some((Reason::NotMeasured, why));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::body::Body;
-use super::consistency::share;
+use super::consistency::{GRACE, share};
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::files::{Depth as TreeDepth, TreeReport, check_tree};
@@ -51,7 +51,7 @@ impl<E: Exchange> Runner<E> {
                 }
                 IntegrityScope::Consistency => {
                     let share = share(depth.level, depth.share_percent);
-                    self.check_consistency(spec, share, copies, meter, body).await?;
+                    self.check_consistency(spec, share, GRACE, copies, meter, body).await?;
                 }
                 IntegrityScope::Backups => {
                     for tree in &bank.backups {
@@ -65,7 +65,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// Checks the database of a bank that is on a PostgreSQL server.
-    async fn check_server(
+    pub(super) async fn check_server(
         &self,
         namespace: &str,
         bank: &Bank,
@@ -84,7 +84,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// Checks one tree against the manifest of earlier runs, and leaves the next one.
-    async fn check_files(
+    pub(super) async fn check_files(
         &self,
         tree: &FileTree,
         depth: Depth,
@@ -143,7 +143,7 @@ impl<E: Exchange> Runner<E> {
 }
 
 /// Checks the SQLite files of a bank, each on its copy, and then against each other.
-async fn check_databases(
+pub(super) async fn check_databases(
     bank: &Bank,
     level: Level,
     copies: &mut Copies<'_>,

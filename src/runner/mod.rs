@@ -1,6 +1,7 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and never writes to the bank; Backup and Prune write to the bank's repository.
+//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; Backup and Prune
+//! write to its repository.
 
 mod audit;
 mod backup;
@@ -9,11 +10,14 @@ mod consistency;
 mod copies;
 mod exchange;
 mod integrity;
+mod optimize;
 mod places;
 mod probe;
 mod progress;
 mod prune;
+mod recover;
 mod remote;
+mod restore;
 mod scratch;
 mod vectors;
 mod verified;
@@ -149,6 +153,7 @@ impl<E: Exchange> Runner<E> {
             omitted: body.omitted,
             samples: body.samples,
             outputs: body.outputs,
+            recovery: body.recovery,
         }
     }
 
@@ -171,10 +176,16 @@ impl<E: Exchange> Runner<E> {
             Work::ConsistencyCheck => self.consistency_task(spec, copies, meter, body).await,
             Work::Backup => self.back_up(spec, copies, meter, body).await,
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
+            Work::Optimize => self.optimize(spec, copies, meter, body).await,
+            Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
             Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
+            Work::Recover { events, set, consent } => {
+                let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
+                self.recover(spec, &asked, copies, meter, body).await
+            }
             Work::Probe => self.probe(&spec.namespace, &spec.bank, body).await,
-            other => {
-                body.not_built(other.kind().name());
+            Work::Learn => {
+                body.not_built(TaskKind::Learn.name());
                 Ok(())
             }
         }
@@ -228,5 +239,6 @@ fn skipped(task: &Task, reason: Reason, message: &str) -> TaskReport {
         omitted: 0,
         samples: Vec::new(),
         outputs: Vec::new(),
+        recovery: None,
     }
 }

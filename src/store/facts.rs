@@ -1,3 +1,5 @@
+use serde::de::DeserializeOwned;
+
 use super::db::Tx;
 use super::reach;
 use super::records::{self, named};
@@ -5,7 +7,7 @@ use super::value::args;
 use super::{Store, StoreError};
 use crate::domain::{
     BackupVerdict, BankFacts, CorruptionEvent, CorruptionSummary, Digest, Finding, FindingState, FindingSummary, Level,
-    Measurement, Severity, TaskKind,
+    Measurement, RestoreVerdict, Severity, TaskKind,
 };
 
 /// Worst first.
@@ -52,22 +54,21 @@ impl Store {
             corruption: corruption(&mut tx, namespace, bank).await?,
             findings: findings(&mut tx, namespace, bank).await?,
             reach: reach::of_bank(&mut tx, namespace, bank).await?,
-            backup: None,
+            ..BankFacts::default()
         };
-        let sql = "SELECT digest FROM outputs WHERE namespace = $1 AND bank = $2 AND name = $3";
-        let row = tx.row(sql, args![namespace, bank, BackupVerdict::OUTPUT]).await?;
-        let digest = row.map(|row| row.parsed("digest", |text| text.parse().ok())).transpose()?;
+        let backup = output(&mut tx, namespace, bank, BackupVerdict::OUTPUT).await?;
+        let restore = output(&mut tx, namespace, bank, RestoreVerdict::OUTPUT).await?;
         drop(tx);
-        if let Some(digest) = digest {
-            facts.backup = self.backup_verdict(&digest).await?;
-        }
+        facts.backup = self.verdict(backup).await?;
+        facts.restore = self.verdict(restore).await?;
         Ok(facts)
     }
 
-    /// What verification said of a bank's sets. What cannot be read proves nothing, and keeps nothing else from being
-    /// planned.
-    async fn backup_verdict(&self, digest: &Digest) -> Result<Option<BackupVerdict>, StoreError> {
-        match self.get_blob(digest).await {
+    /// What verification or a restore test said of a bank's sets. What cannot be read proves nothing, and keeps nothing
+    /// else from being planned.
+    async fn verdict<T: DeserializeOwned>(&self, digest: Option<Digest>) -> Result<Option<T>, StoreError> {
+        let Some(digest) = digest else { return Ok(None) };
+        match self.get_blob(&digest).await {
             Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
             Err(StoreError::Damaged { place, detail }) => {
                 tracing::warn!(place, detail, "a verdict on backup sets cannot be read");
@@ -76,6 +77,13 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The digest of the newest output of a name.
+async fn output(tx: &mut Tx, namespace: &str, bank: &str, name: &str) -> Result<Option<Digest>, StoreError> {
+    let sql = "SELECT digest FROM outputs WHERE namespace = $1 AND bank = $2 AND name = $3";
+    let row = tx.row(sql, args![namespace, bank, name]).await?;
+    row.map(|row| row.parsed("digest", |text| text.parse().ok())).transpose()
 }
 
 async fn measurements(tx: &mut Tx, namespace: &str, bank: &str) -> Result<Vec<Measurement>, StoreError> {

@@ -127,6 +127,7 @@ async fn write_events(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<Count
     let subject = |event: &CorruptionEvent| (event.check.clone(), event.component.clone());
     let damage = merge::changes(&open, &seen, subject, &scope);
     records::write_corruption(tx, namespace, bank, (report.finished, seq), &damage).await?;
+    write_mended(tx, report).await?;
 
     let seen: BTreeMap<records::FindingKey, &Finding> = report
         .tasks
@@ -155,6 +156,19 @@ async fn write_events(tx: &mut Tx, report: &RunReport, seq: i64) -> Result<Count
         corruption: [damage.new.len(), damage.again.len(), damage.gone.len()],
         findings: [findings.new.len(), findings.again.len(), findings.gone.len()],
     })
+}
+
+/// What a recovery did about damage, at the newest record of it.
+async fn write_mended(tx: &mut Tx, report: &RunReport) -> Result<(), StoreError> {
+    for mended in report.tasks.iter().filter_map(|task| task.recovery.as_ref()).flat_map(|told| &told.mended) {
+        let key = mended.key.to_string();
+        let (action, success) = (mended.action.name(), i64::from(mended.success));
+        let sql = "UPDATE corruption_events SET recovery_action = $1, recovery_success = $2 WHERE corruption_id = \
+                   (SELECT corruption_id FROM corruption_events WHERE namespace = $3 AND bank = $4 AND event_key = $5 \
+                   ORDER BY detected_timestamp DESC, corruption_id LIMIT 1)";
+        tx.execute(sql, args![action, success, &report.namespace, &report.bank, key]).await?;
+    }
+    Ok(())
 }
 
 /// The subjects that a newer report has judged already.

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use memorybank::domain::{
-    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, Repository,
-    RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
+    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, PointId,
+    Repository, RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::guardian;
+use crate::qdrant::{Config, Qdrant, memory, unit};
 
 /// What runs leave for each other, at once and not when a report is stored.
 #[derive(Default)]
@@ -124,6 +125,17 @@ impl Bed {
         *self.outputs.then.lock().unwrap() = Some(Box::new(then));
     }
 
+    /// Makes the collection that the rows of the bank should have.
+    pub fn fill(&self, server: &Qdrant, collection: &str, size: usize) {
+        server.create(collection, Config::cosine(size));
+        let rows = "SELECT m.id, m.content, u.user_id FROM memories m JOIN users u ON u.id = m.user_id \
+                    WHERE m.state <> 'deleted'";
+        for (number, row) in guardian::query(&self.live().join("openmemory.db"), rows).into_iter().enumerate() {
+            let id = PointId::Uuid(u128::from_str_radix(&row[0], 16).unwrap());
+            server.put(collection, id, memory(&row[1], &row[2]), Some(unit(number as u64, size)));
+        }
+    }
+
     /// What verification said last.
     pub fn verdict(&self) -> Option<BackupVerdict> {
         let outputs = self.outputs.left.lock().unwrap();
@@ -137,10 +149,26 @@ impl Bed {
 
     /// Runs tasks, as the run of this uid.
     pub fn run(&self, uid: &str, works: &[Work]) -> RunReport {
+        self.run_within(uid, works, None)
+    }
+
+    /// What the newest run left under a name.
+    pub fn output(&self, name: &str) -> Option<Vec<u8>> {
+        self.outputs.left.lock().unwrap().get(name).cloned()
+    }
+
+    /// All that runs left, by name.
+    #[allow(dead_code)] // For those who hand it to another process.
+    pub fn outputs(&self) -> BTreeMap<String, Vec<u8>> {
+        self.outputs.left.lock().unwrap().clone()
+    }
+
+    /// The same, each task within so many seconds.
+    pub fn run_within(&self, uid: &str, works: &[Work], seconds: Option<u32>) -> RunReport {
         let tasks = works.iter().map(|work| Task {
             name: work.kind().name().to_lowercase(),
             work: work.clone(),
-            active_deadline_seconds: None,
+            active_deadline_seconds: seconds,
         });
         let spec = RunSpec {
             namespace: "stores".to_owned(),

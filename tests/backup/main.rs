@@ -18,6 +18,7 @@ mod full_disk;
 mod legacy;
 mod older;
 mod prune;
+mod restored;
 mod sealed;
 mod tables;
 mod vectors;

@@ -174,7 +174,7 @@ fn a_release_is_installed_upgraded_and_leaves_only_what_is_the_users() {
     assert!(left.is_empty(), "{left:?}");
     let kept = plane.kubectl().args(["-n", "default", "get", "mbank", "mine", "--output", "name"]).output().unwrap();
     succeeded(&kept, "the user's bank after uninstalling");
-    assert_eq!(objects_of("customresourcedefinitions").len(), 5);
+    assert_eq!(objects_of("customresourcedefinitions").len(), 6);
 }
 
 #[test]
@@ -212,4 +212,48 @@ fn people_see_and_change_what_the_aggregated_roles_say() {
             assert!(answer().starts_with("no"), "{role}: {verb} {resource}");
         }
     }
+}
+
+#[test]
+fn a_plan_is_approved_by_who_may_and_in_their_own_name() {
+    let Some(helm) = Helm::find() else { return };
+    let Some(plane) = ControlPlane::start() else { return };
+    succeeded(&plane.kubectl().args(["create", "namespace", "team-a"]).output().unwrap(), "a namespace");
+    let objects = helm.objects(&[]);
+    let kinds =
+        ["ClusterRole", "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+    for kind in kinds {
+        let all: Vec<_> = objects.of_kind(kind).map(ToString::to_string).collect();
+        assert!(!all.is_empty(), "{kind}");
+        succeeded(&plane.kubectl_with(&["apply", "--server-side", "-f", "-"], &all.join("\n---\n")), kind);
+    }
+    for (user, role) in [("ed", "edit"), ("ada", "admin")] {
+        let bind = ["-n", "team-a", "create", "rolebinding", user, "--user", user, "--clusterrole", role];
+        succeeded(&plane.kubectl().args(bind).output().unwrap(), user);
+    }
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let apply = |user: &str, name: &str, approved_by: Option<&str>| {
+        let approval = approved_by
+            .map_or(String::new(), |by| format!(", approval: {{planDigest: \"{digest}\", approvedBy: {by}}}"));
+        let recovery = format!(
+            "{{apiVersion: memorybank.dev/v1alpha1, kind: Recovery, metadata: {{name: {name}}}, spec: \
+             {{bankName: assistant, mode: OnApproval{approval}}}}}"
+        );
+        plane.kubectl_with(&["-n", "team-a", "--as", user, "apply", "-f", "-"], &recovery)
+    };
+    // Once the policy is in force, which takes a moment, and so are the roles.
+    crate::guardian::wait_for("the roles and the policy", || {
+        let made = apply("ed", "mend", None).status.success();
+        (made && !apply("ed", "probe", Some("ed")).status.success()).then_some(())
+    });
+    let refused = apply("ed", "mend", Some("ed"));
+    assert!(!refused.status.success() && text(&refused.stderr).contains("recoveries/approval"), "{refused:?}");
+    crate::guardian::wait_for("the right of ada", || apply("ada", "other", None).status.success().then_some(()));
+    let lent = apply("ada", "mend", Some("ed"));
+    assert!(!lent.status.success() && text(&lent.stderr).contains("in your own name"), "{lent:?}");
+    succeeded(&apply("ada", "mend", Some("ada")), "an approval");
+    // What is approved stays so whoever else writes to it, and may be taken back.
+    let label = ["-n", "team-a", "--as", "ed", "label", "mrec", "mend", "seen=yes"];
+    succeeded(&plane.kubectl().args(label).output().unwrap(), "a label");
+    succeeded(&apply("ed", "mend", None), "an approval that is taken back");
 }

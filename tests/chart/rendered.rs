@@ -11,7 +11,8 @@ use crate::helm::{
 use crate::{names_in, repository, text_of};
 
 /// The kinds that have a controller, as their definitions are named.
-const KINDS: [&str; 5] = ["integritychecks", "maintenancepolicies", "maintenanceruns", "memorybanks", "securityaudits"];
+const KINDS: [&str; 6] =
+    ["integritychecks", "maintenancepolicies", "maintenanceruns", "memorybanks", "recoveries", "securityaudits"];
 /// Helm writes 1 as 1, and the definitions as 1.0.
 fn with_numbers_alike(value: &Value) -> Value {
     match value {
@@ -90,7 +91,13 @@ fn the_chart_has_the_definitions_of_the_kinds_with_a_controller() {
 
 #[test]
 fn every_object_of_a_namespace_says_which() {
-    let cluster_wide = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
+    let cluster_wide = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ];
     let Some(helm) = Helm::find() else { return };
     for values in ALL {
         for object in helm.objects(values).0 {

@@ -7,21 +7,24 @@ use serde_json::Value;
 use crate::helm::{ALL, HIGHLY_AVAILABLE, Helm, NAMESPACE, NAMESPACED, Objects, name, namespace, texts};
 
 /// `group/resource verb...`; what is bound to one name has it after a colon.
-const WATCHED: [&str; 16] = [
+const WATCHED: [&str; 19] = [
     "memorybank.dev/memorybanks get list watch",
     "memorybank.dev/maintenancepolicies get list watch",
     "memorybank.dev/integritychecks get list watch",
     "memorybank.dev/securityaudits get list watch",
+    "memorybank.dev/recoveries get list watch",
     "memorybank.dev/maintenanceruns get list watch create delete",
     "memorybank.dev/memorybanks/status patch",
     "memorybank.dev/maintenancepolicies/status patch",
     "memorybank.dev/maintenanceruns/status patch",
     "memorybank.dev/integritychecks/status patch",
     "memorybank.dev/securityaudits/status patch",
+    "memorybank.dev/recoveries/status patch",
     "memorybank.dev/memorybanks/finalizers update",
     "memorybank.dev/maintenanceruns/finalizers update",
     "memorybank.dev/integritychecks/finalizers update",
     "memorybank.dev/securityaudits/finalizers update",
+    "memorybank.dev/recoveries/finalizers update",
     "batch/jobs get list watch create delete",
     "events.k8s.io/events list create patch",
 ];
@@ -123,16 +126,21 @@ fn secrets_everywhere_are_given_only_where_that_is_asked_for() {
 fn the_roles_of_people_are_aggregated_and_never_bound() {
     let Some(helm) = Helm::find() else { return };
     let objects = helm.objects(&[]);
-    let kinds = ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits"];
+    let kinds =
+        ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits", "recoveries"];
     let expected = |suffix: &str, verbs: &[&str]| -> BTreeSet<String> {
         let each =
             |kind: &&str| verbs.iter().map(|verb| format!("memorybank.dev/{kind}{suffix} {verb}")).collect::<Vec<_>>();
         kinds.iter().flat_map(each).collect()
     };
+    let approves = |mut rights: BTreeSet<String>| {
+        rights.insert("memorybank.dev/recoveries/approval update".to_owned());
+        rights
+    };
     for (role, to, rights_of_it) in [
         ("view", &["view", "edit", "admin"][..], expected("", &["get", "list", "watch"])),
         ("edit", &["edit", "admin"], expected("", &["create", "update", "patch", "delete", "deletecollection"])),
-        ("admin", &["admin"], expected("/status", &["update", "patch"])),
+        ("admin", &["admin"], approves(expected("/status", &["update", "patch"]))),
     ] {
         let found = objects.of_kind("ClusterRole").find(|object| name(object).ends_with(&format!("-{role}"))).unwrap();
         assert_eq!(rights(found), rights_of_it, "{role}");

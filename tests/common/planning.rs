@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind};
+use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind, TaskReport};
 use memorybank::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, Observed, PolicyAsk, RunView, SelectedBank, exclusive, needs_network,
-    plan_audit, plan_bank, plan_check, plan_policy,
+    Asks, AuditAsk, BankPlan, CheckAsk, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank, exclusive,
+    needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
 };
-use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, SecurityAuditStatus};
+use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus};
 
 /// A time.
 pub fn at(text: &str) -> Timestamp {
@@ -41,6 +41,9 @@ pub struct World {
     pub status: Option<MemoryBankStatus>,
     pub checks: BTreeMap<String, IntegrityCheckStatus>,
     pub audits: BTreeMap<String, SecurityAuditStatus>,
+    pub recoveries: BTreeMap<String, RecoveryStatus>,
+    /// The newest report of any recovery, and its run.
+    pub recovered: Option<(String, TaskReport)>,
     pub echoed: Option<String>,
     pub runs: Vec<RunView>,
     pub facts: BankFacts,
@@ -54,6 +57,8 @@ impl World {
             status: None,
             checks: BTreeMap::new(),
             audits: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
+            recovered: None,
             echoed: None,
             runs: Vec::new(),
             facts: BankFacts::default(),
@@ -86,6 +91,11 @@ impl World {
                 .audits
                 .iter()
                 .map(|audit| AuditAsk { audit, status: self.audits.get(&audit.meta.name) })
+                .collect(),
+            recoveries: config
+                .recoveries
+                .iter()
+                .map(|recovery| RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) })
                 .collect(),
             hand: config.runs.iter().collect(),
         };
@@ -169,6 +179,13 @@ impl World {
             let ask = AuditAsk { audit, status: self.audits.get(&audit.meta.name) };
             let plan = plan_audit(&ask, bank, &self.runs, None, |_| None, now);
             self.audits.insert(audit.meta.name.clone(), plan.status);
+        }
+        for recovery in &self.config.recoveries {
+            let ask = RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) };
+            let newest = self.recovered.as_ref().map(|(run, task)| Measured { run, finished: now, report: None, task });
+            let open = &self.facts.corruption.top;
+            let status = plan_recovery(&ask, bank, &self.runs, newest.as_ref(), open, now);
+            self.recoveries.insert(recovery.meta.name.clone(), status);
         }
     }
 

@@ -67,6 +67,7 @@ pub fn task(kind: TaskKind, scope: &str) -> TaskReport {
         omitted: 0,
         samples: Vec::new(),
         outputs: Vec::new(),
+        recovery: None,
     }
 }
 

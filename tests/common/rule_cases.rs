@@ -271,6 +271,7 @@ fn policy_cases() -> Vec<Case> {
         case("spec.blackouts[]", "from is not after to", "/spec/blackouts/0/to", json!("2026-12-23")),
         case("spec.retention", "a retention keeps something", "/spec/retention", json!({"last": 0})),
         case("spec.schedules[]", "spreadSeconds is less than", "/spec/schedules/0/spreadSeconds", json!(600)),
+        case("spec.schedules[]", "a recovery comes from", "/spec/schedules/0/tasks", json!([{"task": "Recover"}])),
         case("spec.schedules[].cron", ZONE, "/spec/schedules/0/cron", json!("TZ=UTC 0 6 * * *")),
     ];
     let tasks = "/spec/schedules/0/tasks";

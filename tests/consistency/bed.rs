@@ -112,7 +112,7 @@ impl Bed {
             path: "openmemory.db".to_owned(),
             scratch,
         };
-        (database, Settings { share: Share::All, grace: Duration::ZERO })
+        (database, Settings { share: Share::All, grace: Duration::ZERO, patience: Duration::ZERO })
     }
 
     /// A copy of the database as it is now.

@@ -171,7 +171,10 @@ impl Cluster {
         let selector = "app.kubernetes.io/name=memorybank-operator";
         let namespace = field(&self.operator_pod().unwrap_or_default(), "/metadata/namespace");
         let log = ask(&["-n", &namespace, "logs", "--selector", selector, "--tail=25"]);
-        format!("\n{pods}\n{events}\n{log}")
+        let (banks, runners) = (crate::banks::NAMESPACE, "app.kubernetes.io/component=runner");
+        let runs = ask(&["-n", banks, "logs", "--selector", runners, "--tail=8", "--prefix"]);
+        let slices = ask(&["get", "endpointslices", "--all-namespaces"]);
+        format!("\n{pods}\n{events}\n{log}\n{runs}\n{slices}")
     }
 
     fn operator_pod(&self) -> Option<Value> {

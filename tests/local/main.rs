@@ -15,6 +15,7 @@ mod hammered;
 mod one_run;
 mod printed;
 mod reach;
+mod recover;
 mod statuses;
 mod watching;
 

@@ -51,7 +51,14 @@ async fn definitions_that_are_missing_are_named_and_waited_for() {
     let mut operator = bed.spawn(&[]);
     wait_for("what is missing", async || {
         let said = operator.ready().expect_err("it is ready");
-        let kinds = ["memorybanks", "maintenancepolicies", "maintenanceruns", "integritychecks", "securityaudits"];
+        let kinds = [
+            "memorybanks",
+            "maintenancepolicies",
+            "maintenanceruns",
+            "integritychecks",
+            "securityaudits",
+            "recoveries",
+        ];
         let told = |kind: &&str| said.contains(&format!("{kind} pending: {kind} are not known to the API server"));
         kinds.iter().all(told).then_some(())
     })

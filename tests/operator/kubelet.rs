@@ -165,5 +165,6 @@ fn done(name: String, work: &Work) -> TaskReport {
         omitted: 0,
         samples: Vec::new(),
         outputs: Vec::new(),
+        recovery: None,
     }
 }

@@ -19,6 +19,7 @@ mod bed;
 mod ends;
 mod kubelet;
 mod limits;
+mod recoveries;
 mod replica;
 mod replicas;
 mod scraped;

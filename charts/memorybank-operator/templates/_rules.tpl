@@ -2,9 +2,9 @@
 {{- define "memorybank-operator.rules" -}}
 # What people declare. The operator reads it and never writes a spec.
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks, maintenancepolicies, integritychecks, securityaudits]
+  resources: [memorybanks, maintenancepolicies, integritychecks, securityaudits, recoveries]
   verbs: [get, list, watch]
-# Runs are made for slots, checks and audits, and deleted by the history limits.
+# Runs are made for slots, checks, audits and recoveries, and deleted by the history limits.
 - apiGroups: [memorybank.dev]
   resources: [maintenanceruns]
   verbs: [get, list, watch, create, delete]
@@ -16,10 +16,16 @@
   - maintenanceruns/status
   - integritychecks/status
   - securityaudits/status
+  - recoveries/status
   verbs: [patch]
 # Owner references with blockOwnerDeletion, where the cluster enforces permission for them (OpenShift does).
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks/finalizers, maintenanceruns/finalizers, integritychecks/finalizers, securityaudits/finalizers]
+  resources:
+  - memorybanks/finalizers
+  - maintenanceruns/finalizers
+  - integritychecks/finalizers
+  - securityaudits/finalizers
+  - recoveries/finalizers
   verbs: [update]
 # One Job for each run; a run that is cancelled or replaced takes its Job with it.
 - apiGroups: [batch]

@@ -47,6 +47,8 @@ pub struct Settings {
     pub share: Share,
     /// How long a change may take to reach both sides.
     pub grace: Duration,
+    /// How long after the copy what is not there is looked at again; nothing where both sides stand still.
+    pub patience: Duration,
 }
 
 /// What a comparison found.
@@ -163,7 +165,7 @@ async fn work<P: Points, S: Shelf>(
         keep(shelf, INDEX.to_owned(), index.to_bytes(), read).await;
     }
     if !pass.suspects.is_empty() {
-        let wait = settings.grace.saturating_sub(begun.elapsed());
+        let wait = settings.patience.saturating_sub(begun.elapsed());
         read.unconfirmed = second::look(database, points, &sums, (wait, settings.grace), pass, meter).await.err();
     }
     Ok(())

@@ -1,8 +1,9 @@
-//! A bank's database on a PostgreSQL server: what is asked of it, all by reads in one read-only session.
+//! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions.
 
 mod amcheck;
 mod catalogue;
 mod count;
+mod optimize;
 mod rows;
 mod session;
 
@@ -13,6 +14,7 @@ use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
 
 pub use count::count_rows;
+pub use optimize::{Optimized, optimize_postgres};
 
 /// The check that is the connection itself.
 const CONNECTION: &str = "postgres-connection";

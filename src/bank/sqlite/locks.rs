@@ -21,7 +21,7 @@ const SHARED_LEN: i64 = 510;
 const CHECKPOINT: i64 = 121;
 const CONNECTION: i64 = 128;
 
-/// A read lock on a range of a file; released when dropped.
+/// A lock on a range of a file; released when dropped.
 #[derive(Debug)]
 pub(super) struct ReadLock<'a> {
     file: &'a File,
@@ -53,8 +53,12 @@ fn range(kind: i32, start: i64, len: i64) -> libc::flock {
 }
 
 fn read_lock(file: &File, start: i64, len: i64) -> Taken<'_> {
+    lock(libc::F_RDLCK, file, start, len)
+}
+
+fn lock(kind: i32, file: &File, start: i64, len: i64) -> Taken<'_> {
     loop {
-        match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, start, len))) {
+        match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&range(kind, start, len))) {
             Ok(_) => return Taken::Held(ReadLock { file, start, len }),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => return Taken::Busy,
@@ -77,6 +81,11 @@ pub(super) fn shared(database: &File) -> Taken<'_> {
         Taken::Held(_pending) => read_lock(database, SHARED, SHARED_LEN),
         other => other,
     }
+}
+
+/// Takes a database for itself: nobody reads or writes it until it is let go. The file must be open for writing.
+pub(super) fn exclusive(database: &File) -> Taken<'_> {
+    lock(libc::F_WRLCK, database, PENDING, SHARED + SHARED_LEN - PENDING)
 }
 
 /// Takes the lock of a -shm under which no checkpoint writes to the database; writers go on in the -wal.

@@ -38,6 +38,11 @@ impl Clock {
 }
 
 impl Clock {
+    /// Whether a point has a time, and none of its times is as young as that.
+    pub fn is_old(self, payload: &Payload) -> bool {
+        self.age(times(payload)) == Age::Old
+    }
+
     /// Whether a point changed so lately that SQL may not have it yet.
     pub fn is_young(self, payload: &Payload) -> bool {
         self.age(times(payload)) == Age::Young

@@ -37,6 +37,9 @@ impl Guardian {
             self.annotated.insert(("SecurityAudit", audit.meta.name.clone()), audit.run_now.clone());
             audit.run_now = self.now_token.clone().or(audit.run_now.take());
         }
+        for recovery in &mut config.recoveries {
+            recovery.meta.generation = Some(self.objects.adopt("Recovery", &recovery.meta, now));
+        }
         for run in &mut config.runs {
             run.meta.generation = Some(self.objects.adopt("MaintenanceRun", &run.meta, now));
         }
@@ -151,6 +154,9 @@ impl Guardian {
         }
         for name in gone(&self.objects, "SecurityAudit", &|n| config.audits.iter().any(|a| a.meta.name == n)) {
             self.objects.remove("SecurityAudit", &name);
+        }
+        for name in gone(&self.objects, "Recovery", &|n| config.recoveries.iter().any(|r| r.meta.name == n)) {
+            self.objects.remove("Recovery", &name);
         }
         self.board.retain(|(_, name)| config.banks.iter().any(|bank| bank.meta.name == *name));
     }

@@ -1,8 +1,8 @@
 use super::super::objects::Objects;
-use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk};
+use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk, RecoveryAsk};
 use crate::resources::{
-    Config, IntegrityCheckStatus, MaintenancePolicyStatus, SecurityAuditStatus, ValidAudit, ValidBank, ValidCheck,
-    ValidPolicy,
+    Config, IntegrityCheckStatus, MaintenancePolicyStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidBank,
+    ValidCheck, ValidPolicy, ValidRecovery,
 };
 
 /// The statuses of those who ask something of a bank, as last written.
@@ -10,6 +10,7 @@ pub(super) struct Statuses {
     policies: Vec<Option<MaintenancePolicyStatus>>,
     checks: Vec<Option<IntegrityCheckStatus>>,
     audits: Vec<Option<SecurityAuditStatus>>,
+    recoveries: Vec<Option<RecoveryStatus>>,
 }
 
 impl Statuses {
@@ -18,6 +19,7 @@ impl Statuses {
             policies: policies(bank, config).map(|p| objects.status("MaintenancePolicy", &p.meta.name)).collect(),
             checks: checks(bank, config).map(|c| objects.status("IntegrityCheck", &c.meta.name)).collect(),
             audits: audits(bank, config).map(|a| objects.status("SecurityAudit", &a.meta.name)).collect(),
+            recoveries: recoveries(bank, config).map(|r| objects.status("Recovery", &r.meta.name)).collect(),
         }
     }
 
@@ -36,6 +38,10 @@ impl Statuses {
                 .zip(&self.audits)
                 .map(|(audit, status)| AuditAsk { audit, status: status.as_ref() })
                 .collect(),
+            recoveries: recoveries(bank, config)
+                .zip(&self.recoveries)
+                .map(|(recovery, status)| RecoveryAsk { recovery, status: status.as_ref() })
+                .collect(),
             hand: config.runs.iter().filter(|run| run.bank_name == bank.meta.name).collect(),
         }
     }
@@ -51,4 +57,8 @@ fn checks<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &
 
 fn audits<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidAudit> {
     config.audits.iter().filter(|audit| audit.bank_name == bank.meta.name)
+}
+
+fn recoveries<'a>(bank: &'a ValidBank, config: &'a Config) -> impl Iterator<Item = &'a ValidRecovery> {
+    config.recoveries.iter().filter(|recovery| recovery.bank_name == bank.meta.name)
 }

@@ -5,7 +5,9 @@ use super::super::watched::Newest;
 use super::Guardian;
 use super::asks::Statuses;
 use crate::domain::Phase;
-use crate::plan::{BankPlan, EventDraft, RunOwner, SelectedBank, plan_audit, plan_bank, plan_check, plan_policy};
+use crate::plan::{
+    BankPlan, EventDraft, RunOwner, SelectedBank, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
+};
 use crate::resources::{Config, ValidBank};
 use crate::store::StoreError;
 
@@ -144,6 +146,13 @@ impl Guardian {
             tell_events(name, &plan.events);
             looks.push(plan.next);
             self.objects.set_status("SecurityAudit", name, json!(plan.status), now);
+        }
+        for ask in &asks.recoveries {
+            let name = &ask.recovery.meta.name;
+            let newest = watched.newest.get(&RunOwner::Recovery(name.clone())).and_then(Newest::measured);
+            let open = &observed.facts.corruption.top;
+            let status = plan_recovery(ask, Some(bank), &observed.runs, newest.as_ref(), open, now);
+            self.objects.set_status("Recovery", name, json!(status), now);
         }
         watched.next = looks.into_iter().flatten().min();
         Ok(())

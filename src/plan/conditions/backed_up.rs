@@ -1,5 +1,5 @@
 use super::Judged;
-use crate::domain::{BackupVerdict, Bank, BankFacts, Measurement, Outcome, TaskKind};
+use crate::domain::{BackupVerdict, Bank, BankFacts, Measurement, Outcome, RestoreVerdict, TaskKind};
 use crate::plan::measure::Wanted;
 use crate::plan::reason::ConditionReason;
 use crate::plan::view::Asks;
@@ -40,10 +40,48 @@ pub fn backed_up(bank: &Bank, asks: &Asks<'_>, wanted: &[Wanted], facts: &BankFa
                 );
                 return Judged::bad(ConditionReason::BackupTooOld, message);
             }
-            Judged::good(format!("set {set} was read back whole"))
+            restored(asks, wanted, facts, wake)
+                .unwrap_or_else(|| Judged::good(format!("set {set} was read back whole")))
         }
         BackupVerdict { verified: None, .. } => not_verified(asked, facts),
     }
+}
+
+/// What restore tests say against a set that was read back whole: one that is no bank when it is restored; and where
+/// somebody asks for them, that none is young enough. Nothing where they say nothing against it.
+fn restored(asks: &Asks<'_>, wanted: &[Wanted], facts: &BankFacts, wake: &mut Wake) -> Option<Judged> {
+    if let Some(RestoreVerdict { set, refused: Some(why), time, .. }) = &facts.restore {
+        let message = format!(
+            "set {set} was no bank when it was restored at {}: {why}. Keep it, make another, and look for damage in the bank",
+            second(*time)
+        );
+        return Some(Judged::bad(ConditionReason::RestoreTestFailed, message));
+    }
+    if !wanted.iter().any(|w| w.task == TaskKind::RestoreTest) {
+        return None;
+    }
+    let limits = asks.policies.iter().map(|ask| ask.policy.thresholds.restore_test_max_age_seconds);
+    let limit = limits.min().unwrap_or_else(|| Thresholds::default().restore_test_max_age_seconds);
+    let Some(restored) = facts.restore.as_ref().and_then(|verdict| verdict.restored.as_ref()) else {
+        let message = match facts.measurements.iter().find(|measured| measured.task == TaskKind::RestoreTest) {
+            Some(measured) => unmeasured(measured),
+            None => "no set was restored for a test yet: wait for the run of RestoreTest, or ask for it now".to_owned(),
+        };
+        return Some(Judged::unknown(ConditionReason::NotVerified, message));
+    };
+    wake.passed(after(second(restored.time), i64::from(limit))).then(|| {
+        let message = format!(
+            "the newest set that was restored for a test, {}, was so more than {limit} s ago: look at the runs of \
+             RestoreTest",
+            restored.set
+        );
+        Judged::bad(ConditionReason::BackupTooOld, message)
+    })
+}
+
+fn unmeasured(measured: &Measurement) -> String {
+    let Measurement { task, run, outcome, message, .. } = measured;
+    format!("{} of run {run} ended {}: {message}", task.name(), outcome.name())
 }
 
 /// What keeps sets from being verified, as far as it is known.
@@ -51,7 +89,7 @@ fn not_verified(asked: bool, facts: &BankFacts) -> Judged {
     let newest = |task| facts.measurements.iter().find(|m: &&Measurement| m.task == task);
     let unmeasured = [TaskKind::Backup, TaskKind::VerifyBackup].into_iter().find_map(|task| {
         let measured = newest(task).filter(|m| m.outcome != Outcome::Succeeded)?;
-        Some(format!("{} of run {} ended {}: {}", task.name(), measured.run, measured.outcome.name(), measured.message))
+        Some(unmeasured(measured))
     });
     let message = match unmeasured {
         Some(why) => why,
@@ -66,7 +104,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::{PathInVolume, Repository, VerifiedSet};
+    use crate::domain::{PathInVolume, Repository, RestoredSet, VerifiedSet};
     use crate::plan::view::PolicyAsk;
     use crate::resources::{ConditionStatus, Config};
 
@@ -135,5 +173,45 @@ spec:
         }
         let (.., next) = judge(&declared, &strict, good(), soon);
         assert_eq!(next, Some(at("2026-11-22T06:00:01Z")), "it looks again when the set is too old");
+    }
+
+    #[test]
+    fn a_set_that_is_no_bank_when_it_is_restored_keeps_no_promise() {
+        let (config, _) = Config::load(&[("bank.yaml".to_owned(), POLICY.to_owned())]).unwrap();
+        let bank = config.banks[0].bank.clone();
+        let restored = Some(RestoredSet {
+            set: "old".to_owned(),
+            started: at("2026-10-01T05:00:00Z"),
+            time: at("2026-10-30T05:00:00Z"),
+        });
+        let verdict = |refused: Option<&str>| RestoreVerdict {
+            set: "old".to_owned(),
+            time: at("2026-10-30T05:00:00Z"),
+            refused: refused.map(str::to_owned),
+            restored: restored.clone(),
+        };
+        let test = Wanted { task: TaskKind::RestoreTest, level: None, scope: "", interval: None };
+        let verify = Wanted { task: TaskKind::VerifyBackup, ..test.clone() };
+        let judge = |asked: &Wanted, restore: Option<RestoreVerdict>, now: &str| {
+            let facts = BankFacts { backup: Some(verdict_of_good()), restore, ..BankFacts::default() };
+            let judged =
+                backed_up(&bank, &Asks::default(), std::slice::from_ref(asked), &facts, &mut Wake::new(at(now)));
+            (judged.status, judged.reason)
+        };
+        let (soon, late) = ("2026-11-22T05:59:00Z", "2026-12-01T05:00:01Z");
+        let good = (ConditionStatus::True, ConditionReason::AsExpected);
+        assert_eq!(judge(&verify, None, soon), good, "nobody asks for a restore test");
+        assert_eq!(judge(&test, None, soon), (ConditionStatus::Unknown, ConditionReason::NotVerified));
+        assert_eq!(judge(&test, Some(verdict(None)), soon), good);
+        for asked in [&test, &verify] {
+            let failed = (ConditionStatus::False, ConditionReason::RestoreTestFailed);
+            assert_eq!(judge(asked, Some(verdict(Some("short"))), soon), failed);
+        }
+        assert_eq!(judge(&test, Some(verdict(None)), late), (ConditionStatus::False, ConditionReason::BackupTooOld));
+    }
+
+    fn verdict_of_good() -> BackupVerdict {
+        let verified = VerifiedSet { started: at("2026-11-30T05:00:00Z"), ..verified() };
+        verdict(Some("good"), None, Some(verified))
     }
 }

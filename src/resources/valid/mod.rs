@@ -22,7 +22,7 @@ pub use bank::{SecretUse, ValidBank, ValidVolume, VolumeSource};
 pub use check::ValidCheck;
 pub use meta::{Meta, Origin, RUN_NOW, RunNow};
 pub use policy::{ValidPolicy, ValidSchedule};
-pub use recovery::check_recovery;
+pub use recovery::ValidRecovery;
 pub use route::check_route;
 pub use run::{Planned, ValidRun};
 pub use violation::Violation;

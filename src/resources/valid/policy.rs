@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use super::admission::any_slot_within;
 use super::task::tasks;
 use super::{Meta, Origin, RunNow, Violation, Violations};
-use crate::domain::Task;
+use crate::domain::{Task, TaskKind};
 use crate::engine::schedule::{Blackout, ConcurrencyPolicy, CronSchedule, Window};
 use crate::resources::policy::{
     BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
@@ -207,6 +207,8 @@ fn parse_schedule(
     wrong: &mut Violations,
 ) -> Option<ValidSchedule> {
     let tasks = tasks(&spec.tasks, &format!("{field}.tasks"), wrong);
+    let recovers = spec.tasks.iter().any(|task| task.task == TaskKind::Recover);
+    wrong.require(!recovers, format!("{field}.tasks"), rules::RECOVER_MISPLACED);
     let late = spec.starting_deadline_seconds.is_none_or(|deadline| spec.spread_seconds < deadline);
     wrong.require(late, format!("{field}.spreadSeconds"), rules::SPREAD);
     let cron_field = format!("{field}.cron");

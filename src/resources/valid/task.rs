@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::Violations;
-use crate::domain::{AuditScope, IntegrityScope, Task, TaskKind, Work};
+use crate::domain::{AuditScope, Consent, IntegrityScope, Task, TaskKind, Work};
 use crate::resources::rules;
 use crate::resources::task::{SHARE_PERCENT, Scope, TaskSpec};
 
@@ -69,6 +69,8 @@ fn work(spec: &TaskSpec, field: &str, wrong: &mut Violations) -> Option<Work> {
         // Planning fills in what the policies keep.
         TaskKind::Prune => Work::Prune { retention: Vec::new() },
         TaskKind::Learn => Work::Learn,
+        // It shows its plan; what it may do more, a Recovery says.
+        TaskKind::Recover => Work::Recover { events: Vec::new(), set: None, consent: Consent::None },
     })
 }
 

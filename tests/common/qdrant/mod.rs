@@ -172,6 +172,11 @@ impl Qdrant {
         self.state().requests.clone()
     }
 
+    /// Forgets which requests came.
+    pub fn forget_requests(&self) {
+        self.state().requests.clear();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }

@@ -1,0 +1,13 @@
+//! Puts parts of a bank back, in a scratch place or in the bank itself.
+
+mod files;
+mod journal;
+mod salvage;
+mod temporary;
+mod tree;
+
+pub use files::{Right, like, put_file_back, put_files, within};
+pub use journal::{Journal, Kept, Phase, QUARANTINE, Quarantine, QuarantineError};
+pub use salvage::{SalvageError, deleted, lacking, salvage, younger};
+pub use temporary::{Temporary, leftovers};
+pub use tree::{ArchivedFile, TreeError, archived};

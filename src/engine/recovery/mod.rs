@@ -1,0 +1,11 @@
+//! What a restored set proves, and what is done about damage: decisions alone.
+
+mod after;
+mod pages;
+mod plan;
+mod restored;
+
+pub use after::{Seen, is_gone, why_back};
+pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
+pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, covers, plan};
+pub use restored::{Found, differs, excess};

@@ -1,0 +1,392 @@
+//! What is done about damage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{CorruptionEvent, CorruptionType, RecoveryPlan, RecoveryStep, RepairAction, Severity};
+use crate::engine::integrity::sqlite::structure::{FTS, FULL, QUICK};
+use crate::engine::integrity::vectors::{VECTORS, check};
+
+/// What is readable now and would not be there afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Rows of any table.
+    pub rows: u64,
+    /// Of these, memories.
+    pub memories: u64,
+}
+
+/// What a salvage of readable rows gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Rows.
+    pub rows: u64,
+    /// Every page and every row of each table could be read.
+    pub whole: bool,
+    /// Rows that the set has and it has not; none where there is no set.
+    pub only_in_set: Option<u64>,
+}
+
+/// What can be done about one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseKnown {
+    /// Its indexes, by name.
+    pub indexes: BTreeSet<String>,
+    /// Making the indexes of a copy anew left nothing damaged.
+    pub reindex: bool,
+    /// What is lost where the set's database takes its place; none where the set has no sound one.
+    pub restore: Option<Loss>,
+    /// What can be read of it; none where nothing can.
+    pub salvage: Option<Salvaged>,
+}
+
+/// What can be done about the collection of the memories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CollectionKnown {
+    /// The server has one.
+    pub there: bool,
+    /// The points of the set's snapshot; none where the set has none.
+    pub restore: Option<u64>,
+    /// Points of now that are younger than the set; none where they could not all be read.
+    pub younger: Option<u64>,
+    /// Live memories that SQL says are younger than the set.
+    pub younger_rows: u64,
+}
+
+/// What can be done about a bank.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The newest verified set.
+    pub set: Option<String>,
+    /// By component: `database`, `history`.
+    pub databases: BTreeMap<String, DatabaseKnown>,
+    /// Where the bank has its points in Qdrant.
+    pub collection: Option<CollectionKnown>,
+    /// By component, the paths which the set has just as the manifest of the tree has them.
+    pub trees: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A plan, and which damage each step is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// What would be done.
+    pub plan: RecoveryPlan,
+    /// By the place of an event in what was given: the place of its step.
+    pub cures: Vec<(usize, usize)>,
+}
+
+/// What an event needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    Index,
+    Structure,
+    Points,
+    File,
+}
+
+/// Plans what mends these events. The same events and knowledge give the same plan.
+pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
+    let mut needs: BTreeMap<(&str, Need), Vec<usize>> = BTreeMap::new();
+    let mut open: Vec<(usize, String)> = Vec::new();
+    for (at, event) in events.iter().enumerate() {
+        match need(event, known) {
+            Some(need) => needs.entry((&event.component, need)).or_default().push(at),
+            None => open.push((at, format!("this version mends no such damage. {}", event.advice))),
+        }
+    }
+    let mut steps: Vec<(RecoveryStep, Vec<usize>)> = Vec::new();
+    for (component, facts) in &known.databases {
+        let indexes = needs.remove(&(component.as_str(), Need::Index)).unwrap_or_default();
+        let structure = needs.remove(&(component.as_str(), Need::Structure)).unwrap_or_default();
+        let all = [indexes, structure.clone()].concat();
+        if all.is_empty() {
+            continue;
+        }
+        match of_database(component, facts, all.len(), structure.is_empty()) {
+            Some(step) => steps.push((step, all)),
+            None => open.extend(all.into_iter().map(|at| (at, NOTHING.to_owned()))),
+        }
+    }
+    for ((component, need), at) in needs {
+        let step = match (need, known.collection) {
+            (Need::Points, Some(facts)) => of_collection(&facts),
+            (Need::File, _) => Some(of_files(component, at.len())),
+            _ => None,
+        };
+        match step {
+            Some(step) => steps.push((step, at)),
+            None => open.extend(at.into_iter().map(|at| (at, NOTHING.to_owned()))),
+        }
+    }
+    steps.sort_by(|a, b| (a.0.action, &a.0.target).cmp(&(b.0.action, &b.0.target)));
+    for (_, at) in steps.split_off(steps.len().min(RecoveryPlan::MAX_STEPS)) {
+        open.extend(at.into_iter().map(|at| (at, "the plan is full: recover again after it".to_owned())));
+    }
+    open.sort_unstable();
+    let takes = |step: &RecoveryStep| {
+        matches!(
+            step.action,
+            RepairAction::RestoreDatabase | RepairAction::RestoreFiles | RepairAction::RestoreCollection
+        )
+    };
+    let set = known.set.clone().filter(|_| steps.iter().any(|(step, _)| takes(step)));
+    let cures = steps.iter().enumerate().flat_map(|(step, (_, at))| at.iter().map(move |at| (*at, step))).collect();
+    let plan =
+        RecoveryPlan { set, unmended: told(events, open), steps: steps.into_iter().map(|(step, _)| step).collect() };
+    Planned { plan, cures }
+}
+
+/// Where neither a set nor the readable rows help.
+const NOTHING: &str = "no verified set has it whole, and it cannot be made anew from what can be read";
+/// The most lines of what is not mended.
+const LINES: usize = 20;
+
+fn told(events: &[CorruptionEvent], open: Vec<(usize, String)>) -> Vec<String> {
+    let more = open.len().saturating_sub(LINES);
+    let mut lines: Vec<String> = open
+        .into_iter()
+        .take(LINES)
+        .map(|(at, why)| format!("{} of {}: {why}", events[at].object, events[at].component))
+        .collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
+    let broken = event.corruption_type == CorruptionType::FileCorruption;
+    let silent = event.corruption_type == CorruptionType::ChecksumMismatch;
+    let id = event.check.as_str();
+    if let Some(facts) = known.databases.get(&event.component) {
+        return match id {
+            FTS => Some(Need::Index),
+            QUICK | FULL if broken && facts.indexes.contains(&event.object) => Some(Need::Index),
+            QUICK | FULL | "sqlite-schema" if broken => Some(Need::Structure),
+            "sqlite-copy" | "sqlite-file" | "sqlite-page-checksums" if event.severity >= Severity::High => {
+                Some(Need::Structure)
+            }
+            _ => None,
+        };
+    }
+    if event.component == VECTORS {
+        let facts = known.collection?;
+        let lost = event.invariant.as_deref() == Some("I1") && event.severity == Severity::Critical;
+        let absent = id == check::COLLECTION && !facts.there;
+        return (broken || silent || lost || absent).then_some(Need::Points);
+    }
+    let tree = known.trees.get(&event.component)?;
+    ((broken || silent) && tree.contains(&event.object)).then_some(Need::File)
+}
+
+/// Indexes are made anew where that is enough. Else the set's database takes its place where it has every readable row, or
+/// the readable rows are taken where no row of the set is missing among them; and where each lacks something of the
+/// other, that one which lacks less.
+fn of_database(component: &str, facts: &DatabaseKnown, items: usize, indexes: bool) -> Option<RecoveryStep> {
+    let step = |action, items, lossless, lost_memories, detail: String| {
+        let target = component.to_owned();
+        Some(RecoveryStep { action, target, items, lossless, lost_memories, estimated_seconds: None, detail })
+    };
+    if indexes && facts.reindex {
+        let detail = "indexes are made anew from the tables, in one transaction".to_owned();
+        return step(RepairAction::Reindex, items as u64, true, 0, detail);
+    }
+    let restore = |loss: Loss| {
+        let detail = match loss.rows {
+            0 => "every row that can be read now is in the set".to_owned(),
+            rows => format!("{rows} rows that can be read now, {} of them memories, are not in the set", loss.memories),
+        };
+        step(RepairAction::RestoreDatabase, 1, loss.rows == 0, loss.memories, detail)
+    };
+    let salvage = |salvaged: Salvaged| {
+        let Salvaged { rows, whole, only_in_set } = salvaged;
+        let lossless = whole || only_in_set == Some(0);
+        let detail = match (whole, only_in_set) {
+            (true, _) => format!("all {rows} rows can be read"),
+            (false, None) => format!("partial: {rows} rows can be read; what else there was is lost"),
+            (false, Some(0)) => format!("{rows} rows can be read, and the set has no other"),
+            (false, Some(more)) => format!("partial: {rows} rows can be read; the set alone has {more} others"),
+        };
+        step(RepairAction::SalvageDatabase, rows, lossless, 0, detail)
+    };
+    match (facts.restore, facts.salvage) {
+        (Some(loss), _) if loss.rows == 0 => restore(loss),
+        (_, Some(salvaged)) if salvaged.whole => salvage(salvaged),
+        (Some(loss), Some(salvaged)) if salvaged.only_in_set.is_none_or(|more| more > loss.rows) => restore(loss),
+        (_, Some(salvaged)) => salvage(salvaged),
+        (Some(loss), None) => restore(loss),
+        (None, None) => None,
+    }
+}
+
+fn of_collection(facts: &CollectionKnown) -> Option<RecoveryStep> {
+    let points = facts.restore?;
+    let lost = if facts.there { facts.younger.unwrap_or(facts.younger_rows) } else { 0 };
+    let lossless = !facts.there || facts.younger == Some(0);
+    let detail = match (facts.there, facts.younger) {
+        (false, _) => "the server has no such collection: nothing of it can be lost".to_owned(),
+        (true, Some(0)) => "no point is younger than the set".to_owned(),
+        (true, Some(count)) => {
+            format!("{count} points are younger than the set: embed these memories again afterwards")
+        }
+        (true, None) => format!(
+            "not every point can be read; {} memories are younger than the set: embed these again afterwards",
+            facts.younger_rows
+        ),
+    };
+    Some(RecoveryStep {
+        action: RepairAction::RestoreCollection,
+        target: VECTORS.to_owned(),
+        items: points,
+        lossless,
+        lost_memories: lost,
+        estimated_seconds: None,
+        detail,
+    })
+}
+
+fn of_files(component: &str, files: usize) -> RecoveryStep {
+    RecoveryStep {
+        action: RepairAction::RestoreFiles,
+        target: component.to_owned(),
+        items: files as u64,
+        lossless: true,
+        lost_memories: 0,
+        estimated_seconds: None,
+        detail: "the set has these files just as the manifest of the tree has them".to_owned(),
+    }
+}
+
+/// Whether what was approved allows what would be done now: a living bank changes its counts.
+pub fn covers(approved: &RecoveryPlan, fresh: &RecoveryPlan) -> bool {
+    approved.set == fresh.set
+        && approved.steps.len() == fresh.steps.len()
+        && approved.steps.iter().zip(&fresh.steps).all(|(approved, fresh)| {
+            (approved.action, &approved.target) == (fresh.action, &fresh.target)
+                && fresh.lost_memories <= approved.lost_memories
+                && (fresh.lossless || !approved.lossless)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
+        CorruptionEvent {
+            check: check.to_owned(),
+            component: component.to_owned(),
+            corruption_type: kind,
+            invariant: None,
+            severity: Severity::High,
+            object: object.to_owned(),
+            count: 1,
+            evidence: String::new(),
+            advice: "Do it by hand.".to_owned(),
+        }
+    }
+
+    fn events() -> impl Strategy<Value = Vec<CorruptionEvent>> {
+        let checks = prop::sample::select(vec![
+            QUICK,
+            FULL,
+            FTS,
+            "sqlite-schema",
+            "sqlite-dates",
+            "vectors-values",
+            "files-content",
+            "consistency-orphans",
+        ]);
+        let components = prop::sample::select(vec!["database", "history", "vectors", "files/uploads", "repository"]);
+        let objects = prop::sample::select(vec!["ix_memories_state", "memories", "file", "a.txt", "b.txt"]);
+        let kinds = prop::sample::select(CorruptionType::ALL.to_vec());
+        let one = (checks, components, objects, kinds)
+            .prop_map(|(check, component, object, kind)| event(check, component, object, kind));
+        prop::collection::vec(one, 0..12)
+    }
+
+    fn database() -> impl Strategy<Value = DatabaseKnown> {
+        let loss =
+            prop::option::of((0..4_u64, 0..3_u64).prop_map(|(rows, some)| Loss { rows, memories: some.min(rows) }));
+        let salvaged = (0..9_u64, any::<bool>(), prop::option::of(0..4_u64));
+        let salvaged = salvaged.prop_map(|(rows, whole, only_in_set)| Salvaged { rows, whole, only_in_set });
+        (any::<bool>(), loss, prop::option::of(salvaged)).prop_map(|(reindex, restore, salvage)| DatabaseKnown {
+            indexes: BTreeSet::from(["ix_memories_state".to_owned()]),
+            reindex,
+            restore,
+            salvage,
+        })
+    }
+
+    fn known() -> impl Strategy<Value = Known> {
+        let collection = (any::<bool>(), prop::option::of(0..9_u64), prop::option::of(0..3_u64), 0..3_u64);
+        let collection = collection.prop_map(|(there, restore, younger, younger_rows)| CollectionKnown {
+            there,
+            restore,
+            younger,
+            younger_rows,
+        });
+        (database(), database(), prop::option::of(collection)).prop_map(|(database, history, collection)| Known {
+            set: Some("set".to_owned()),
+            databases: BTreeMap::from([("database".to_owned(), database), ("history".to_owned(), history)]),
+            collection,
+            trees: BTreeMap::from([("files/uploads".to_owned(), BTreeSet::from(["a.txt".to_owned()]))]),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_damage_is_planned_for_or_told_and_nothing_lossy_is_called_lossless(events in events(), known in known()) {
+            let planned = plan(&events, &known);
+            prop_assert_eq!(&planned, &plan(&events, &known));
+            let cured: BTreeSet<usize> = planned.cures.iter().map(|(event, _)| *event).collect();
+            prop_assert_eq!(cured.len(), planned.cures.len());
+            prop_assert_eq!(cured.len() + planned.plan.unmended.len(), events.len());
+            let steps = &planned.plan.steps;
+            prop_assert!(steps.is_sorted_by_key(|step| step.action));
+            for step in steps {
+                prop_assert!(!step.lossless || step.lost_memories == 0, "{:?}", step);
+                let facts = known.databases.get(&step.target);
+                match step.action {
+                    RepairAction::RestoreDatabase => {
+                        let loss = facts.unwrap().restore.unwrap();
+                        prop_assert_eq!((step.lossless, step.lost_memories), (loss.rows == 0, loss.memories));
+                    }
+                    RepairAction::SalvageDatabase => {
+                        let salvaged = facts.unwrap().salvage.unwrap();
+                        prop_assert_eq!(step.lossless, salvaged.whole || salvaged.only_in_set == Some(0));
+                    }
+                    RepairAction::RestoreCollection => {
+                        let facts = known.collection.unwrap();
+                        prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0));
+                    }
+                    _ => prop_assert!(step.lossless),
+                }
+            }
+            prop_assert!(covers(&planned.plan, &planned.plan));
+        }
+    }
+
+    #[test]
+    fn a_healthy_bank_needs_nothing() {
+        assert_eq!(plan(&[], &Known { set: Some("set".to_owned()), ..Known::default() }), Planned::default());
+    }
+
+    #[test]
+    fn an_approval_is_of_what_may_be_lost() {
+        let events = [event(QUICK, "database", "memories", CorruptionType::FileCorruption)];
+        let with = |restore, salvage| {
+            let facts = DatabaseKnown { restore, salvage, ..DatabaseKnown::default() };
+            let databases = BTreeMap::from([("database".to_owned(), facts)]);
+            plan(&events, &Known { set: Some("set".to_owned()), databases, ..Known::default() }).plan
+        };
+        let loses = |memories| with(Some(Loss { rows: memories, memories }), None);
+        assert!(covers(&loses(3), &loses(2)) && covers(&loses(3), &loses(0)));
+        assert!(!covers(&loses(3), &loses(4)) && !covers(&loses(0), &loses(1)));
+        let salvage = with(None, Some(Salvaged { rows: 9, whole: false, only_in_set: None }));
+        assert_eq!(salvage.steps[0].action, RepairAction::SalvageDatabase);
+        assert!(!covers(&loses(3), &salvage));
+        assert_eq!(salvage.set, None, "nothing is taken from a set");
+    }
+}

@@ -1,0 +1,230 @@
+//! When a recovery runs, what its runs may do, and what is told of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
+
+#[path = "common/planning.rs"]
+mod common;
+
+use common::World;
+use memorybank::domain::{
+    Consent, CorruptionEvent, CorruptionType, Outcome, Phase, Reason, RecoveryPlan, RecoveryReport, RecoveryState,
+    RecoveryStep, RepairAction, Severity, TaskKind, TaskReport, Work,
+};
+use memorybank::plan::{RecoveryAsk, RunOwner, consent};
+use memorybank::resources::RecoveryStatus;
+
+fn document(spec: &str) -> String {
+    format!(
+        "
+apiVersion: memorybank.dev/v1alpha1
+kind: MemoryBank
+metadata: {{name: assistant}}
+spec:
+  database: {{sqlite: {{volume: data, path: openmemory.db}}}}
+  volumes: [{{name: data, folder: {{path: ./data}}}}]
+---
+apiVersion: memorybank.dev/v1alpha1
+kind: Recovery
+metadata: {{name: mend}}
+spec: {{bankName: assistant{spec}}}
+"
+    )
+}
+
+fn damage(object: &str) -> CorruptionEvent {
+    CorruptionEvent {
+        check: "sqlite-structure".to_owned(),
+        component: "database".to_owned(),
+        corruption_type: CorruptionType::FileCorruption,
+        invariant: None,
+        severity: Severity::Critical,
+        object: object.to_owned(),
+        count: 1,
+        evidence: String::new(),
+        advice: String::new(),
+    }
+}
+
+fn plan(lost: u64) -> RecoveryPlan {
+    let step = RecoveryStep {
+        action: RepairAction::RestoreDatabase,
+        target: "database".to_owned(),
+        items: 9,
+        lossless: lost == 0,
+        lost_memories: lost,
+        estimated_seconds: None,
+        detail: "from the set".to_owned(),
+    };
+    RecoveryPlan { set: Some("set".to_owned()), steps: vec![step], unmended: Vec::new() }
+}
+
+fn report(state: RecoveryState, lost: u64) -> TaskReport {
+    let recovery = RecoveryReport {
+        plan: plan(lost),
+        plan_digest: plan(lost).digest(),
+        state,
+        verified_before: "1 damage".to_owned(),
+        verified_after: (state == RecoveryState::Succeeded).then(|| "no damage".to_owned()),
+        quarantine: None,
+        lost_memories: None,
+        mended: Vec::new(),
+    };
+    TaskReport {
+        name: "recover".to_owned(),
+        task: TaskKind::Recover,
+        level: None,
+        outcome: Outcome::Succeeded,
+        reason: Reason::Completed,
+        message: String::new(),
+        duration_milliseconds: 1,
+        scopes: Vec::new(),
+        coverage_percent: None,
+        checks: Vec::new(),
+        corruption: Vec::new(),
+        findings: Vec::new(),
+        omitted: 0,
+        samples: Vec::new(),
+        outputs: Vec::new(),
+        recovery: Some(recovery),
+    }
+}
+
+fn status(world: &World) -> (&RecoveryStatus, &str, &str) {
+    let status = &world.recoveries["mend"];
+    (status, status.phase.as_deref().unwrap(), &status.conditions[0].reason)
+}
+
+/// The run that a step makes, with what it may do.
+fn made(world: &mut World, now: &str) -> (String, Consent) {
+    let plan = world.step(now);
+    assert_eq!((plan.create.len(), plan.start.len()), (1, 1));
+    let run = &plan.create[0];
+    assert_eq!(run.owner, RunOwner::Recovery("mend".to_owned()));
+    let Work::Recover { consent, .. } = &run.spec.tasks[0].work else { panic!("{:?}", run.spec) };
+    (run.name.clone(), *consent)
+}
+
+fn ends(world: &mut World, run: &str, task: TaskReport, now: &str) {
+    world.finish(Phase::Succeeded);
+    world.recovered = Some((run.to_owned(), task));
+    assert!(world.step(now).create.is_empty());
+}
+
+#[test]
+fn a_dry_run_shows_its_plan_once_and_changes_nothing() {
+    let mut world = World::new(&document(""));
+    let (run, consent) = made(&mut world, "2026-11-22T05:00:00Z");
+    assert_eq!(consent, Consent::None);
+    assert_eq!(status(&world).1, "Planning");
+    ends(&mut world, &run, report(RecoveryState::Planned, 2), "2026-11-22T05:01:00Z");
+    let (told, phase, reason) = status(&world);
+    assert_eq!((phase, reason), ("Succeeded", "PlanShown"));
+    assert_eq!(told.plan_digest, Some(format!("sha256:{}", plan(2).digest())));
+    assert_eq!((told.plan[0].action.as_deref(), told.plan[0].lossless), (Some("RestoreDatabase"), Some(false)));
+    assert_eq!(told.lost.as_ref().unwrap().memories, Some(2), "what it would cost");
+    // Its run is forgotten; what it told stays, and it is not done again.
+    world.runs.clear();
+    world.recovered = None;
+    assert!(world.step("2026-11-22T07:00:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Succeeded", "PlanShown"));
+    // A file that was rewritten is another recovery.
+    world.reload(&document(", backupName: other"));
+    let (_, consent) = made(&mut world, "2026-11-22T08:00:00Z");
+    assert_eq!(consent, Consent::None);
+}
+
+#[test]
+fn only_the_approved_plan_is_carried_out() {
+    let asks = ", mode: OnApproval";
+    let mut world = World::new(&document(asks));
+    let (run, consent) = made(&mut world, "2026-11-22T05:00:00Z");
+    assert_eq!(consent, Consent::None);
+    ends(&mut world, &run, report(RecoveryState::Planned, 2), "2026-11-22T05:01:00Z");
+    assert_eq!((status(&world).1, status(&world).2), ("AwaitingApproval", "AwaitingApproval"));
+    let approve = |plan: &RecoveryPlan| {
+        document(&format!("{asks}, approval: {{planDigest: 'sha256:{}', approvedBy: alice}}", plan.digest()))
+    };
+    world.reload(&approve(&plan(1)));
+    assert!(world.step("2026-11-22T05:02:00Z").create.is_empty(), "the approval of another plan");
+    assert_eq!(status(&world).1, "AwaitingApproval");
+    world.reload(&approve(&plan(2)));
+    let (run, consent) = made(&mut world, "2026-11-22T05:03:00Z");
+    assert_eq!(consent, Consent::Plan(plan(2).digest()));
+    assert_eq!(status(&world).1, "Running");
+    // The damage has grown meanwhile: the new plan waits for an approval of its own.
+    ends(&mut world, &run, report(RecoveryState::Refused, 3), "2026-11-22T05:04:00Z");
+    assert_eq!((status(&world).1, status(&world).2), ("AwaitingApproval", "AwaitingApproval"));
+    assert_eq!(status(&world).0.plan_digest, Some(format!("sha256:{}", plan(3).digest())));
+    world.reload(&approve(&plan(3)));
+    let (run, consent) = made(&mut world, "2026-11-22T05:05:00Z");
+    assert_eq!(consent, Consent::Plan(plan(3).digest()));
+    ends(&mut world, &run, report(RecoveryState::Succeeded, 3), "2026-11-22T05:06:00Z");
+    let (told, phase, reason) = status(&world);
+    assert_eq!((phase, reason), ("Succeeded", "AsExpected"));
+    assert_eq!(told.verified_after.as_deref(), Some("no damage"));
+    world.runs.clear();
+    assert!(world.step("2026-11-22T09:00:00Z").create.is_empty(), "once");
+}
+
+#[test]
+fn auto_asks_nobody_and_only_for_what_loses_nothing() {
+    let mut world = World::new(&document(", mode: Auto"));
+    let (run, consent) = made(&mut world, "2026-11-22T05:00:00Z");
+    assert_eq!(consent, Consent::Lossless);
+    assert_eq!(status(&world).1, "Running");
+    ends(&mut world, &run, report(RecoveryState::RolledBack, 0), "2026-11-22T05:01:00Z");
+    let (told, phase, reason) = status(&world);
+    assert_eq!((phase, reason, told.conditions[0].status.as_str()), ("RolledBack", "RolledBack", "False"));
+}
+
+#[test]
+fn nobody_can_give_a_run_more_than_its_recovery_gives() {
+    let digest = plan(0).digest();
+    let approved = format!(", mode: OnApproval, approval: {{planDigest: 'sha256:{digest}', approvedBy: alice}}");
+    let name_of = |spec: &str, status: Option<RecoveryStatus>| {
+        let mut world = World::new(&document(spec));
+        if let Some(status) = status {
+            world.recoveries.insert("mend".to_owned(), status);
+        }
+        let plan = world.step("2026-11-22T05:00:00Z");
+        let run = plan.create.into_iter().next().unwrap();
+        (world, run)
+    };
+    let shown = RecoveryStatus { plan_digest: Some(format!("sha256:{digest}")), ..RecoveryStatus::default() };
+    let (with, apply) = name_of(&approved, Some(shown));
+    let (without, look) = name_of(", mode: OnApproval", None);
+    assert_ne!(apply.name, look.name);
+    let given = |world: &World, run: &str| {
+        consent(&RecoveryAsk { recovery: &world.config.recoveries[0], status: None }, "assistant", run, &[])
+    };
+    assert_eq!(given(&with, &apply.name).unwrap(), apply.spec.tasks[0].work);
+    assert_eq!(given(&with, &look.name).unwrap(), look.spec.tasks[0].work, "it may still look");
+    assert!(given(&without, &apply.name).is_err(), "the approval was taken back");
+    assert!(given(&without, "made-by-hand").is_err());
+}
+
+#[test]
+fn it_mends_the_damage_that_it_names_and_waits_for_what_nobody_knows() {
+    let mut world = World::new(&document(", events: [id]"));
+    assert!(world.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "ReferenceNotFound"));
+    world.damage(damage("openmemory.db"));
+    let plan = world.step("2026-11-22T05:01:00Z");
+    let Work::Recover { events, .. } = &plan.create[0].spec.tasks[0].work else { panic!("{plan:?}") };
+    assert_eq!(*events, [damage("openmemory.db").key("default", "assistant")]);
+}
+
+#[test]
+fn a_run_that_told_nothing_leaves_it_unknown_and_a_suspended_bank_makes_none() {
+    let mut world = World::new(&document("").replacen("spec:", "spec:\n  suspend: true", 1));
+    assert!(world.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "Suspended"));
+    world.reload(&document(""));
+    made(&mut world, "2026-11-22T05:01:00Z");
+    world.finish(Phase::Unknown);
+    assert!(world.step("2026-11-22T05:02:00Z").create.is_empty());
+    let (told, phase, reason) = status(&world);
+    assert_eq!((phase, reason, told.conditions[0].status.as_str()), ("Unknown", "NotMeasured", "Unknown"));
+    world.reload(&document(", quiesce: Guard"));
+    assert!(world.step("2026-11-22T05:03:00Z").create.is_empty());
+    assert_eq!(status(&world).2, "InvalidSpec");
+}

@@ -1,0 +1,198 @@
+//! A process that is killed in the middle of a recovery: the next one finds the bank as it was, and mends it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use memorybank::bank::recovery::{Journal, Phase};
+use memorybank::domain::{Bank, Consent, Digest, RecoveryReport, RecoveryState, RunSpec, Task, TaskReport, Work};
+use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
+use tokio_util::sync::CancellationToken;
+
+use crate::damaged::Damaged;
+use crate::guardian::{files, wait_for};
+use crate::qdrant::Answer;
+
+/// What tells the child process where its work lies.
+const ORDER: &str = "RECOVERY_ORDER";
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Order {
+    bank: Bank,
+    consent: Consent,
+    places: Vec<(String, PathBuf)>,
+    outputs: PathBuf,
+    scratch: PathBuf,
+    report: PathBuf,
+}
+
+/// What runs leave, as files.
+struct Files(PathBuf);
+
+impl Exchange for Files {
+    async fn input(&self, name: &str) -> Result<Option<Vec<u8>>, ExchangeError> {
+        Ok(fs::read(self.0.join(Digest::of(name.as_bytes()).to_string())).ok())
+    }
+
+    async fn output(&self, name: &str, bytes: Vec<u8>) -> Result<Digest, ExchangeError> {
+        let digest = Digest::of(&bytes);
+        fs::write(self.0.join(Digest::of(name.as_bytes()).to_string()), bytes).unwrap();
+        Ok(digest)
+    }
+
+    async fn fingerprint_key(&self) -> Result<[u8; 32], ExchangeError> {
+        Ok([7; 32])
+    }
+}
+
+/// The work of a child process; nothing where this is none.
+#[test]
+fn child() {
+    let Some(order) = std::env::var_os(ORDER) else { return };
+    let order: Order = serde_json::from_slice(&fs::read(order).unwrap()).unwrap();
+    let work = Work::Recover { events: Vec::new(), set: None, consent: order.consent };
+    let spec = RunSpec {
+        namespace: "stores".to_owned(),
+        run: "by-hand".to_owned(),
+        bank: order.bank,
+        tasks: vec![Task { name: "recover".to_owned(), work, active_deadline_seconds: None }],
+        active_deadline_seconds: 600,
+    };
+    let places =
+        Places { volumes: order.places.into_iter().collect(), scratch: order.scratch, secrets: PathBuf::new() };
+    let runner = Runner { exchange: Files(order.outputs), places, threads: 2 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let uid = format!("child-{}", std::process::id());
+    let report = runtime.block_on(runner.execute(&spec, &uid, &CancellationToken::new(), &Progress::new().0));
+    fs::write(order.report, serde_json::to_vec(&report.tasks[0]).unwrap()).unwrap();
+}
+
+struct Deaths {
+    bank: Damaged,
+}
+
+impl Deaths {
+    fn new() -> Self {
+        let bank = Damaged::new(40);
+        fs::create_dir(bank.bed.path("outputs")).unwrap();
+        for (name, bytes) in bank.bed.outputs() {
+            fs::write(bank.bed.path("outputs").join(Digest::of(name.as_bytes()).to_string()), bytes).unwrap();
+        }
+        Self { bank }
+    }
+
+    fn report(&self) -> PathBuf {
+        self.bank.bed.path("report.json")
+    }
+
+    fn spawn(&self, consent: Consent) -> Child {
+        let bed = &self.bank.bed;
+        let _none = fs::remove_file(self.report());
+        let order = Order {
+            bank: bed.bank.clone(),
+            consent,
+            places: vec![("data".to_owned(), bed.live()), ("sets".to_owned(), bed.volume())],
+            outputs: bed.path("outputs"),
+            scratch: bed.path("scratch-child"),
+            report: self.report(),
+        };
+        let path = bed.path("order.json");
+        fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "deaths::child", "--nocapture"]).env(ORDER, path);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Recovers in a process that lives.
+    fn recover(&self, consent: Consent) -> (TaskReport, RecoveryReport) {
+        let status = self.spawn(consent).wait().unwrap();
+        assert!(status.success());
+        let task: TaskReport = serde_json::from_slice(&fs::read(self.report()).unwrap()).unwrap();
+        let recovery = task.recovery.clone().unwrap_or_else(|| panic!("{task:#?}"));
+        (task, recovery)
+    }
+
+    /// The newest journal that can be read.
+    fn journal(&self) -> Option<Journal> {
+        let mut journals: Vec<_> = files(&self.bank.bed.repository().join("quarantine"));
+        journals.retain(|path| path.file_name().is_some_and(|name| name == "journal.json"));
+        journals.sort();
+        serde_json::from_slice(&fs::read(journals.last()?).ok()?).ok()
+    }
+
+    fn live(&self, path: &str) -> bool {
+        self.bank
+            .server
+            .requests()
+            .iter()
+            .any(|request| request.starts_with(&format!("POST /collections/openmemory/{path}")))
+    }
+}
+
+#[test]
+fn who_is_killed_leaves_a_bank_that_the_next_one_puts_back_and_mends() {
+    let deaths = Deaths::new();
+    let bank = &deaths.bank;
+    let good = bank.content();
+    let phase = |wanted: Phase, begun: usize| {
+        let journal = deaths.journal();
+        journal.is_some_and(|journal| journal.phase == wanted && journal.begun >= begun)
+    };
+    let moments: [(&str, &dyn Fn() -> bool); 6] = [
+        ("keeping", &|| phase(Phase::Keeping, 0)),
+        ("the database", &|| phase(Phase::Working, 1)),
+        ("the files", &|| phase(Phase::Working, 2)),
+        ("the collection", &|| phase(Phase::Working, 3)),
+        ("its upload", &|| phase(Phase::Working, 3) && deaths.live("snapshots/upload")),
+        ("verification", &|| phase(Phase::Working, 3) && deaths.live("points/delete")),
+    ];
+    let mut working = 0;
+    for (moment, reached) in moments {
+        bank.tear((bank.root("memories") - 1) * 4_096, &[0xa5; 4_096]);
+        bank.rot();
+        bank.zero();
+        let damaged = bank.bytes();
+        // Slow enough to be met in the middle.
+        bank.server.forget_requests();
+        for on in ["snapshots", "points/delete", "points/count"] {
+            bank.server.trouble(
+                &format!("POST /collections/openmemory/{on}"),
+                None,
+                Answer::Delay(Duration::from_millis(300)),
+            );
+        }
+        let mut child = deaths.spawn(Consent::Lossless);
+        wait_for(moment, || (reached() || child.try_wait().unwrap().is_some()).then_some(()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        bank.server.heal();
+        let left = deaths.journal().map(|journal| journal.phase);
+        let (_, shown) = deaths.recover(Consent::None);
+        if left == Some(Phase::Working) {
+            working += 1;
+            assert!(shown.verified_before.contains("was rolled back first"), "{moment}: {shown:#?}");
+        }
+        assert_eq!(shown.state, RecoveryState::Planned, "{moment}: {shown:#?}");
+        assert_eq!(bank.bytes(), damaged, "{moment}: the bank is as it was");
+        let (task, done) = deaths.recover(Consent::Plan(shown.plan_digest));
+        assert_eq!(done.state, RecoveryState::Succeeded, "{moment}: {task:#?}");
+        assert_eq!(bank.content(), good, "{moment}");
+        assert_eq!(bank.server.collections(), [crate::damaged::NAME], "{moment}");
+    }
+    assert!(working >= 4, "{working} were killed while they changed the bank");
+}
+
+#[test]
+fn a_death_at_each_step_is_told_by_its_journal() {
+    // Whoever reads a journal by hand finds what was kept beside it.
+    let deaths = Deaths::new();
+    deaths.bank.rot();
+    let rotten = fs::read(deaths.bank.upload()).unwrap();
+    let (_, done) = deaths.recover(Consent::Lossless);
+    let folder = PathBuf::from(done.quarantine.unwrap());
+    assert_eq!(deaths.journal().unwrap().phase, Phase::Whole);
+    let kept: Vec<_> = files(&folder).into_iter().filter(|path| path.parent() != Some(Path::new(&folder))).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(&kept[0]).unwrap(), rotten);
+}

@@ -1,0 +1,18 @@
+//! A bank that is damaged, on disk and on its server, and what becomes of it: mended and verified, or as it was. Also where
+//! the process is killed, and where the disk is full.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests.
+
+#[path = "../backup/bed.rs"]
+#[allow(dead_code)] // What the tests of backups need besides.
+mod bed;
+#[path = "../common/guardian.rs"]
+mod guardian;
+#[path = "../common/qdrant/mod.rs"]
+mod qdrant;
+
+mod back;
+mod damaged;
+mod deaths;
+mod full_disk;
+mod matrix;
