@@ -6,7 +6,7 @@ use std::io::Read as _;
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use memorybank::domain::{Encryption, Outcome, PostgresEndpoint, QdrantEndpoint, SecretKey, SqlDatabase, Trust};
-use memorybank::domain::{Reason, VectorStore, Work};
+use memorybank::domain::{Reason, VectorStore, Verdict, Work};
 use memorybank::engine::backup::SetManifest;
 
 use crate::bed::{Bed, files};
@@ -67,6 +67,13 @@ fn every_file_but_the_manifest_is_encrypted_and_opens_to_what_it_was() {
     seal(&mut bed, &identity);
     let report = bed.run("one", &BOTH);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+    let report = bed.run("tester", &[Work::RestoreTest]);
+    assert_eq!(report.tasks[0].outcome, Outcome::Succeeded, "{report:#?}");
+    let restored = &report.tasks[0].checks[0];
+    assert_eq!(restored.verdict, Verdict::Passed, "{report:#?}");
+    for part in ["database of", "history of", "files/uploads:", "vectors"] {
+        assert!(restored.detail.contains(part), "{part}: {}", restored.detail);
+    }
     let set = bed.set();
     let expected = [
         "SHA256SUMS",

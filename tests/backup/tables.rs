@@ -120,6 +120,9 @@ fn a_database_comes_out_of_a_set_as_it_went_in() {
     let Some(server) = Postgres::shared() else { return };
     let (mut bed, database) = bed(&server, SCHEMA);
     succeeded(&bed.run("one", &BOTH));
+    let report = bed.run("tester", &[Work::RestoreTest]);
+    assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{report:#?}");
+    assert!(report.tasks[0].message.contains("restores no tables of PostgreSQL"), "{report:#?}");
     let set = bed.set();
     let expected = [
         "Odd.20.22Name.22.copy.zst",

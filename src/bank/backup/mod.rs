@@ -14,6 +14,7 @@ mod prune;
 mod repository;
 mod seal;
 mod snapshot;
+mod unseal;
 mod vectors;
 mod write;
 
@@ -25,5 +26,6 @@ pub use postgres::Dump;
 pub use prune::{Pruned, prune};
 pub use repository::Repository;
 pub use seal::{Identity, Recipients};
+pub use unseal::unseal;
 pub use vectors::Vectors;
 pub use write::{Begun, Order, Source, Written, begin};
