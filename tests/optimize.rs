@@ -7,8 +7,6 @@
 mod bed;
 #[path = "common/guardian.rs"]
 mod guardian;
-#[path = "common/qdrant/mod.rs"]
-mod qdrant;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

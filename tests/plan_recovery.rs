@@ -174,6 +174,11 @@ fn auto_asks_nobody_and_only_for_what_loses_nothing() {
     ends(&mut world, &run, report(RecoveryState::RolledBack, 0), "2026-11-22T05:01:00Z");
     let (told, phase, reason) = status(&world);
     assert_eq!((phase, reason, told.conditions[0].status.as_str()), ("RolledBack", "RolledBack", "False"));
+
+    let mut world = World::new(&document(", mode: Auto"));
+    let (run, _) = made(&mut world, "2026-11-22T05:00:00Z");
+    ends(&mut world, &run, report(RecoveryState::Refused, 2), "2026-11-22T05:01:00Z");
+    assert_eq!((status(&world).1, status(&world).2), ("Failed", "Damaged"), "what it may do mends nothing");
 }
 
 #[test]

@@ -255,6 +255,10 @@ fn ended(ask: &RecoveryAsk<'_>, report: &RecoveryReport, of_plan: bool) -> (&'st
             let message = format!("the damage is not what was approved any more; look at the plan and {approve}");
             (AWAITING, Judged::unknown(ConditionReason::AwaitingApproval, message))
         }
+        RecoveryState::Refused if ask.recovery.mode == RecoveryMode::Auto => {
+            let message = "no step of the plan is lossless: approve it in a Recovery of mode OnApproval";
+            ("Failed", Judged::bad(ConditionReason::Damaged, message))
+        }
         RecoveryState::Refused => {
             ("Unknown", Judged::unknown(ConditionReason::NotMeasured, report.verified_before.clone()))
         }

@@ -7,7 +7,7 @@ use super::{Exchange, Runner};
 use crate::bank::backup::{self, Repository};
 use crate::bank::qdrant::Client;
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Check, Reason, Retention, RunSpec, VectorStore};
+use crate::domain::{Check, Reason, RestoreVerdict, Retention, RunSpec, VectorStore};
 use crate::engine::integrity::vectors::VECTORS;
 
 /// The checks that nothing is left which nobody keeps.
@@ -48,9 +48,15 @@ impl<E: Exchange> Runner<E> {
         body: &mut Body,
     ) -> Result<(), String> {
         let mut verified = self.verified_sets(copies).await?;
+        let told = |error: super::ExchangeError| error.to_string();
+        let restored = self.exchange.input(RestoreVerdict::OUTPUT).await.map_err(told)?;
+        let restored: Option<RestoreVerdict> = restored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let proven = restored.and_then(|verdict| verdict.restored).map(|restored| restored.set);
+        let newest = self.latest_set(copies).await?.map(|latest| latest.set);
+        let always: Vec<String> = proven.into_iter().chain(newest).collect();
         let (folder, run, known) = (repository.clone(), copies.uid.clone(), verified.clone());
         let (keep, shared) = (retention.to_vec(), Arc::clone(meter));
-        let pruned = blocking(move || backup::prune(&folder, &run, &known, &keep, &shared)).await?;
+        let pruned = blocking(move || backup::prune(&folder, &run, (&known, &always), &keep, &shared)).await?;
         let pruned = pruned.map_err(|error| error.to_string())?;
         for name in &pruned.removed {
             tracing::info!(set = %name, "removed a set that no retention keeps");

@@ -18,7 +18,7 @@ use crate::bank::sqlite::Stand;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
     Bank, Check, Consent, CorruptionEvent, Digest, Level, Mended, Output, PathInVolume, Reason, RecoveryPlan,
-    RecoveryReport, RecoveryState, RunSpec, SqlDatabase, VectorStore,
+    RecoveryReport, RecoveryState, RunSpec, SqlDatabase, VectorStore, Verdict,
 };
 use crate::engine::consistency::baseline::Share;
 use crate::engine::recovery::{Planned, Seen, covers, is_gone, why_back};
@@ -76,7 +76,13 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let again = self.roll_back_unfinished(&home, client.as_ref(), meter).await?;
+        let again = match self.roll_back_unfinished(&home, &copies.uid, client.as_ref(), meter).await? {
+            Ok(again) => again,
+            Err(why) => {
+                unmeasured(body, why);
+                return Ok(());
+            }
+        };
         let Some(standing) = self.quiet(&spec.bank, client.as_ref(), meter).await? else {
             let why = format!(
                 "something writes to the bank: it did not stand still for {} s within {} s; stop it, and recover again",
@@ -98,6 +104,13 @@ impl<E: Exchange> Runner<E> {
             }
         };
         let planned = crate::engine::recovery::plan(&chosen, &sources.known);
+        let blind = seen.checks.iter().find(|check| check.verdict == Verdict::Unknown);
+        if let Some(check) = blind.filter(|_| planned.plan.steps.is_empty() && planned.plan.unmended.is_empty()) {
+            let why = format!("{} of {} cannot be measured: {}", check.id, check.component, check.detail);
+            take(body, before);
+            unmeasured(body, format!("whether anything is damaged is not known: {why}"));
+            return Ok(());
+        }
         let mut report = RecoveryReport {
             plan_digest: planned.plan.digest(),
             plan: planned.plan.clone(),
@@ -169,9 +182,16 @@ impl<E: Exchange> Runner<E> {
             report.mended = mended(spec, &planned, &steps, &chosen, |event| is_gone(event, &after));
             why_back(&seen, &cured, &done, &after).map_or(Ok(after_body), Err)
         });
-        let why = match judged {
+        let ended = match judged {
+            Ok(after) => match quarantine.enter(Phase::Whole, steps.len()) {
+                Ok(()) => Ok(after),
+                // A journal that does not tell the end would have it all rolled back later.
+                Err(error) => Err(format!("the end cannot be written down: {error}")),
+            },
+            Err(why) => Err(why),
+        };
+        let why = match ended {
             Ok(after) => {
-                quarantine.enter(Phase::Whole, steps.len()).map_err(|error| error.to_string())?;
                 take(body, after);
                 report.state = RecoveryState::Succeeded;
                 report.lost_memories = Some(done.iter().map(|step| step.lost_memories).sum());
@@ -199,12 +219,9 @@ impl<E: Exchange> Runner<E> {
 
     /// Which steps may be carried out.
     async fn allowed(&self, consent: Consent, plan: &RecoveryPlan, body: &mut Body) -> Result<Allowed, String> {
-        let told = |error: super::ExchangeError| error.to_string();
         match consent {
             Consent::None => {
-                let bytes = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
-                let digest = self.exchange.output(RecoveryPlan::OUTPUT, bytes).await.map_err(told)?;
-                body.outputs.push(Output { name: RecoveryPlan::OUTPUT.to_owned(), digest });
+                self.leave(plan, body).await?;
                 let nothing = plan.steps.is_empty();
                 Ok(Allowed::No(if nothing { RecoveryState::Nothing } else { RecoveryState::Planned }))
             }
@@ -214,15 +231,25 @@ impl<E: Exchange> Runner<E> {
                 Ok(if steps.is_empty() { Allowed::No(RecoveryState::Refused) } else { Allowed::Steps(steps) })
             }
             Consent::Plan(digest) => {
-                let known = self.exchange.input(RecoveryPlan::OUTPUT).await.map_err(told)?;
+                let known = self.exchange.input(RecoveryPlan::OUTPUT).await.map_err(|error| error.to_string())?;
                 let known: Option<RecoveryPlan> = known.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 let approved = known.filter(|known| known.digest() == digest);
-                Ok(match approved {
-                    Some(approved) if covers(&approved, plan) => Allowed::Steps((0..plan.steps.len()).collect()),
-                    _ => Allowed::No(RecoveryState::Refused),
-                })
+                if approved.is_some_and(|approved| covers(&approved, plan)) {
+                    return Ok(Allowed::Steps((0..plan.steps.len()).collect()));
+                }
+                // It is what can be approved from now on.
+                self.leave(plan, body).await?;
+                Ok(Allowed::No(RecoveryState::Refused))
             }
         }
+    }
+
+    /// Leaves a plan for the run that carries it out once it is approved.
+    async fn leave(&self, plan: &RecoveryPlan, body: &mut Body) -> Result<(), String> {
+        let bytes = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
+        let digest = self.exchange.output(RecoveryPlan::OUTPUT, bytes).await.map_err(|error| error.to_string())?;
+        body.outputs.push(Output { name: RecoveryPlan::OUTPUT.to_owned(), digest });
+        Ok(())
     }
 
     /// The bank's folder in its repository, where quarantines are; in the bank's own volume where it has none.
@@ -303,22 +330,35 @@ impl<E: Exchange> Runner<E> {
         Ok((body, seen))
     }
 
-    /// Ends what earlier recoveries left in the middle; for people, what was done.
+    /// Rolls back what this run left in the middle when it was killed; for people, what was done. What another run left is
+    /// not touched, for the bank may have lived on since: the inner error says what a person has to do.
     async fn roll_back_unfinished(
         &self,
         home: &Path,
+        uid: &str,
         client: Option<&Client>,
         meter: &Arc<Meter>,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<Result<Vec<String>, String>, String> {
         let home = home.to_owned();
         let found = blocking(move || Quarantine::unfinished(&home)).await?.map_err(|error| error.to_string())?;
         let mut told = Vec::new();
         for mut quarantine in found {
             meter.check().map_err(|cancelled| cancelled.to_string())?;
             let run = quarantine.journal.run.clone();
+            let ours = run == uid;
             if quarantine.journal.phase == Phase::Keeping {
-                quarantine.abandon().map_err(|error| error.to_string())?;
+                if ours {
+                    quarantine.abandon().map_err(|error| error.to_string())?;
+                }
                 continue;
+            }
+            if !ours {
+                let (kept, started) = (quarantine.folder().display(), quarantine.journal.started);
+                return Ok(Err(format!(
+                    "run {run} was ended in the middle of a recovery that began at {started}, and did not come back; \
+                     {kept} has what the bank was before. Put back by hand what it needs, or leave it as it is, and remove \
+                     journal.json there"
+                )));
             }
             self.roll_back(&mut quarantine, client).await.map_err(|stuck| {
                 let kept = quarantine.folder().display();
@@ -326,9 +366,9 @@ impl<E: Exchange> Runner<E> {
                     "what run {run} left in the middle could not be rolled back: {stuck}. {kept} has what the bank was"
                 )
             })?;
-            told.push(format!("what run {run} left in the middle was rolled back first"));
+            told.push("what this run left in the middle was rolled back first".to_owned());
         }
-        Ok(told)
+        Ok(Ok(told))
     }
 }
 

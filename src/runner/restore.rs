@@ -8,6 +8,7 @@ use super::backup::{REPOSITORY, collections};
 use super::body::Body;
 use super::consistency::{Outputs, PLAN};
 use super::copies::{Copies, DATABASE, HISTORY, blocking};
+use super::verify::components;
 use super::{Exchange, Runner};
 use crate::bank::backup::{BackupError, Database, Examined, Fault, examine, unseal};
 use crate::bank::consistency::{Database as Compared, Settings, Shelf, StoredPoints, compare};
@@ -68,7 +69,7 @@ impl<E: Exchange> Runner<E> {
     pub(super) async fn restore_test(
         &self,
         spec: &RunSpec,
-        copies: &Copies<'_>,
+        copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
@@ -104,6 +105,10 @@ impl<E: Exchange> Runner<E> {
                 body.checks.push(Check::failed(RESTORED, REPOSITORY, format!("set {set} is no bank: {why}")));
                 body.corruption.extend(faults.into_iter().map(|fault| event(&set, fault)));
                 let restored = restored.filter(|restored| restored.set != set);
+                // What no server makes a bank of is no set to recover from, nor one for which others may go.
+                let mut verified = self.verified_sets(copies).await?;
+                verified.remove(&set);
+                self.leave_verified(verified, copies, body).await?;
                 RestoreVerdict { set, time: now, refused: Some(why), restored }
             }
         };
@@ -173,7 +178,7 @@ impl<E: Exchange> Runner<E> {
             return Ok(Tried::Refused(faults));
         }
         let (Some(manifest), None) = (manifest, &unread) else { return Ok(Tried::Unknown(unread.unwrap_or_default())) };
-        if let Some(missing) = manifest.missing.first() {
+        if let Some(missing) = manifest.without(&components(&spec.bank)) {
             let why = format!("set {} lacks {}: {}", latest.set, missing.component, missing.why);
             return Ok(Tried::Unknown(why));
         }
@@ -202,10 +207,6 @@ impl<E: Exchange> Trial<'_, E> {
         if let Some(lack) = self.manifest.lack() {
             return Err(fault("manifest.json", CorruptionType::FileCorruption, lack));
         }
-        if self.manifest.parts.iter().any(|part| part.kind == PartKind::Rows) {
-            let why = "this version restores no tables of PostgreSQL for a test: psql does (ddl.sql in the set)";
-            return Err(Stop::Unknown(why.to_owned()));
-        }
         let mut told = Vec::new();
         for database in databases {
             told.extend(self.database(database).await?);
@@ -215,6 +216,11 @@ impl<E: Exchange> Trial<'_, E> {
         }
         let memories = databases.iter().find(|database| is(&database.part, DATABASE));
         told.extend(self.vectors(memories.map(|database| database.path.as_path()), run).await?);
+        let postgres = |part: &&Part| matches!(part.kind, PartKind::Ddl | PartKind::Rows);
+        if let Some(part) = self.manifest.parts.iter().find(postgres) {
+            let why = format!("{} is on PostgreSQL, which this version does not restore for a test", part.component);
+            return Err(Stop::Unknown(why));
+        }
         Ok(told.join("; "))
     }
 

@@ -283,7 +283,7 @@ impl<E: Exchange> Runner<E> {
 }
 
 /// What a set of a bank must hold to stand for it.
-fn components(bank: &Bank) -> Vec<String> {
+pub(super) fn components(bank: &Bank) -> Vec<String> {
     let declared = [
         (DATABASE, bank.database.is_some()),
         (HISTORY, bank.history.is_some()),

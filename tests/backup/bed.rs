@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use memorybank::domain::{
-    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, PointId,
-    Repository, RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
+    BackupVerdict, Bank, Digest, FileTree, Flavor, IntegrityScope, LatestSet, Level, Mutable, PathInVolume, Repository,
+    RunReport, RunSpec, SqlDatabase, Task, VerifiedSets, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::guardian;
-use crate::qdrant::{Config, Qdrant, memory, unit};
 
 /// What runs leave for each other, at once and not when a report is stored.
 #[derive(Default)]
@@ -123,17 +122,6 @@ impl Bed {
     /// Does something as soon as a task leaves its next output, before the task after it begins.
     pub fn at_next_output(&self, then: impl FnOnce() + Send + 'static) {
         *self.outputs.then.lock().unwrap() = Some(Box::new(then));
-    }
-
-    /// Makes the collection that the rows of the bank should have.
-    pub fn fill(&self, server: &Qdrant, collection: &str, size: usize) {
-        server.create(collection, Config::cosine(size));
-        let rows = "SELECT m.id, m.content, u.user_id FROM memories m JOIN users u ON u.id = m.user_id \
-                    WHERE m.state <> 'deleted'";
-        for (number, row) in guardian::query(&self.live().join("openmemory.db"), rows).into_iter().enumerate() {
-            let id = PointId::Uuid(u128::from_str_radix(&row[0], 16).unwrap());
-            server.put(collection, id, memory(&row[1], &row[2]), Some(unit(number as u64, size)));
-        }
     }
 
     /// What verification said last.

@@ -14,6 +14,7 @@ mod altered;
 mod bed;
 mod deaths;
 mod empty;
+mod fill;
 mod full_disk;
 mod legacy;
 mod older;

@@ -8,11 +8,12 @@ use memorybank::domain::{
 };
 
 use crate::bed::Bed;
+use crate::fill::fill;
 use crate::guardian::{query, wait_for};
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
 const NAME: &str = "openmemory";
-const TEMPORARY: &str = "openmemory-restore-";
+const TEMPORARY: &str = "openmemory-memorybank-restore-";
 const BOTH: [Work; 2] = [Work::Backup, Work::RestoreTest];
 
 fn server(points: u64) -> Qdrant {
@@ -54,7 +55,7 @@ fn refused(bed: &Bed, report: &TaskReport) -> String {
 fn a_set_is_restored_and_nothing_of_it_stays() {
     let server = server(40);
     // Of a run that was killed.
-    server.create("openmemory-restore-deadbeef", Config::cosine(8));
+    server.create("openmemory-memorybank-restore-deadbeef", Config::cosine(8));
     let bed = bed(&server);
     let report = bed.run("0a1b2c3d-4e5f", &BOTH);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
@@ -99,7 +100,7 @@ fn what_is_whole_and_no_bank_is_refused() {
 fn what_changed_silently_before_it_was_copied_is_refused() {
     let server = server(40);
     let bed = bed(&server);
-    bed.fill(&server, NAME, 8);
+    fill(&bed, &server, NAME, 8);
     let scopes = vec![IntegrityScope::Files, IntegrityScope::Consistency];
     let check = Work::IntegrityCheck { level: Level::Checksum, scopes, share_percent: 100 };
     bed.run("baseline", &[check]);

@@ -13,6 +13,7 @@ use memorybank::domain::{
 use memorybank::engine::recovery::{Geometry, TablePage};
 
 use crate::bed::Bed;
+use crate::fill::fill;
 use crate::guardian::{files, query};
 use crate::qdrant::{Qdrant, Stored};
 
@@ -52,7 +53,7 @@ impl Damaged {
     /// Healthy as yet, with baselines and a set that was verified.
     pub fn new(memories: u32) -> Self {
         let (mut bed, server) = (Bed::new(memories), Qdrant::start());
-        bed.fill(&server, NAME, SIZE);
+        fill(&bed, &server, NAME, SIZE);
         bed.bank.vector_store = Some(VectorStore::Qdrant(QdrantEndpoint {
             url: server.url(),
             api_key: None,

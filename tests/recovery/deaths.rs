@@ -1,4 +1,5 @@
-//! A process that is killed in the middle of a recovery: the next one finds the bank as it was, and mends it.
+//! A process that is killed in the middle of a recovery: the same run puts the bank back and mends it, another one
+//! touches nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use memorybank::bank::recovery::{Journal, Phase};
-use memorybank::domain::{Bank, Consent, Digest, RecoveryReport, RecoveryState, RunSpec, Task, TaskReport, Work};
+use memorybank::domain::{
+    Bank, Consent, Digest, Outcome, RecoveryReport, RecoveryState, RunSpec, Task, TaskReport, Work,
+};
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +23,7 @@ const ORDER: &str = "RECOVERY_ORDER";
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Order {
     bank: Bank,
+    uid: String,
     consent: Consent,
     places: Vec<(String, PathBuf)>,
     outputs: PathBuf,
@@ -63,8 +67,7 @@ fn child() {
         Places { volumes: order.places.into_iter().collect(), scratch: order.scratch, secrets: PathBuf::new() };
     let runner = Runner { exchange: Files(order.outputs), places, threads: 2 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let uid = format!("child-{}", std::process::id());
-    let report = runtime.block_on(runner.execute(&spec, &uid, &CancellationToken::new(), &Progress::new().0));
+    let report = runtime.block_on(runner.execute(&spec, &order.uid, &CancellationToken::new(), &Progress::new().0));
     fs::write(order.report, serde_json::to_vec(&report.tasks[0]).unwrap()).unwrap();
 }
 
@@ -86,11 +89,12 @@ impl Deaths {
         self.bank.bed.path("report.json")
     }
 
-    fn spawn(&self, consent: Consent) -> Child {
+    fn spawn(&self, uid: &str, consent: Consent) -> Child {
         let bed = &self.bank.bed;
         let _none = fs::remove_file(self.report());
         let order = Order {
             bank: bed.bank.clone(),
+            uid: uid.to_owned(),
             consent,
             places: vec![("data".to_owned(), bed.live()), ("sets".to_owned(), bed.volume())],
             outputs: bed.path("outputs"),
@@ -104,11 +108,16 @@ impl Deaths {
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Recovers in a process that lives.
-    fn recover(&self, consent: Consent) -> (TaskReport, RecoveryReport) {
-        let status = self.spawn(consent).wait().unwrap();
+    /// Executes a run in a process that lives.
+    fn run(&self, uid: &str, consent: Consent) -> TaskReport {
+        let status = self.spawn(uid, consent).wait().unwrap();
         assert!(status.success());
-        let task: TaskReport = serde_json::from_slice(&fs::read(self.report()).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(self.report()).unwrap()).unwrap()
+    }
+
+    /// The same, which comes to a plan.
+    fn recover(&self, uid: &str, consent: Consent) -> (TaskReport, RecoveryReport) {
+        let task = self.run(uid, consent);
         let recovery = task.recovery.clone().unwrap_or_else(|| panic!("{task:#?}"));
         (task, recovery)
     }
@@ -149,6 +158,7 @@ fn who_is_killed_leaves_a_bank_that_the_next_one_puts_back_and_mends() {
     ];
     let mut working = 0;
     for (moment, reached) in moments {
+        let uid = moment.replace(' ', "-");
         bank.tear((bank.root("memories") - 1) * 4_096, &[0xa5; 4_096]);
         bank.rot();
         bank.zero();
@@ -162,20 +172,29 @@ fn who_is_killed_leaves_a_bank_that_the_next_one_puts_back_and_mends() {
                 Answer::Delay(Duration::from_millis(300)),
             );
         }
-        let mut child = deaths.spawn(Consent::Lossless);
+        let mut child = deaths.spawn(&uid, Consent::Lossless);
         wait_for(moment, || (reached() || child.try_wait().unwrap().is_some()).then_some(()));
         child.kill().unwrap();
         child.wait().unwrap();
         bank.server.heal();
         let left = deaths.journal().map(|journal| journal.phase);
-        let (_, shown) = deaths.recover(Consent::None);
+        if left == Some(Phase::Working) {
+            // Of another run: for all that it knows the bank has lived on for weeks.
+            let half = bank.bytes();
+            let task = deaths.run("stranger", Consent::Lossless);
+            assert_eq!(task.outcome, Outcome::Unknown, "{moment}: {task:#?}");
+            assert!(task.message.contains("has what the bank was before"), "{}", task.message);
+            assert_eq!(bank.bytes(), half, "{moment}");
+        }
+        // The same run again, as the next pod of its Job is.
+        let (_, shown) = deaths.recover(&uid, Consent::None);
         if left == Some(Phase::Working) {
             working += 1;
             assert!(shown.verified_before.contains("was rolled back first"), "{moment}: {shown:#?}");
         }
         assert_eq!(shown.state, RecoveryState::Planned, "{moment}: {shown:#?}");
         assert_eq!(bank.bytes(), damaged, "{moment}: the bank is as it was");
-        let (task, done) = deaths.recover(Consent::Plan(shown.plan_digest));
+        let (task, done) = deaths.recover(&uid, Consent::Plan(shown.plan_digest));
         assert_eq!(done.state, RecoveryState::Succeeded, "{moment}: {task:#?}");
         assert_eq!(bank.content(), good, "{moment}");
         assert_eq!(bank.server.collections(), [crate::damaged::NAME], "{moment}");
@@ -189,7 +208,7 @@ fn a_death_at_each_step_is_told_by_its_journal() {
     let deaths = Deaths::new();
     deaths.bank.rot();
     let rotten = fs::read(deaths.bank.upload()).unwrap();
-    let (_, done) = deaths.recover(Consent::Lossless);
+    let (_, done) = deaths.recover("mender", Consent::Lossless);
     let folder = PathBuf::from(done.quarantine.unwrap());
     assert_eq!(deaths.journal().unwrap().phase, Phase::Whole);
     let kept: Vec<_> = files(&folder).into_iter().filter(|path| path.parent() != Some(Path::new(&folder))).collect();

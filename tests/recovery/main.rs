@@ -6,6 +6,8 @@
 #[path = "../backup/bed.rs"]
 #[allow(dead_code)] // What the tests of backups need besides.
 mod bed;
+#[path = "../backup/fill.rs"]
+mod fill;
 #[path = "../common/guardian.rs"]
 mod guardian;
 #[path = "../common/qdrant/mod.rs"]

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use memorybank::domain::{Consent, Digest, Outcome, RecoveryState, RepairAction};
+use memorybank::domain::{Consent, Digest, Outcome, RecoveryState, RepairAction, Work};
 
 use crate::damaged::{Damaged, NAME};
 use crate::guardian::query;
+use crate::qdrant::Answer;
 
 /// A bank with a damage that its set mends whole: shown, mended by the approved plan, and mended where nothing is lost.
 fn mended(harm: fn(&Damaged), actions: &[RepairAction]) {
@@ -151,4 +152,33 @@ fn a_healthy_bank_is_left_alone_and_what_nothing_mends_is_told() {
     let report = bank.bed.run("chosen", &[work]);
     assert_eq!(report.tasks[0].recovery.as_ref().unwrap().state, RecoveryState::Nothing);
     assert_eq!(report.tasks[0].corruption.iter().filter(|event| event.component == "files/uploads").count(), 1);
+}
+
+#[test]
+fn a_plan_that_the_damage_outgrew_is_shown_anew_and_can_be_approved() {
+    let bank = Damaged::new(40);
+    let good = bank.content();
+    bank.rot();
+    let (_, outgrown) = bank.plan();
+    bank.zero();
+    let damaged = bank.bytes();
+    let (_, refused) = bank.recover("late", Consent::Plan(outgrown));
+    assert_eq!(refused.state, RecoveryState::Refused);
+    assert_ne!(refused.plan_digest, outgrown);
+    assert_eq!(bank.bytes(), damaged, "more than was approved is not done, nor a part of it");
+    let (task, done) = bank.recover("mender", Consent::Plan(refused.plan_digest));
+    assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
+    assert_eq!(bank.content(), good);
+    bank.is_sound();
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_called_undamaged() {
+    let bank = Damaged::new(40);
+    bank.server.trouble("points/scroll", None, Answer::Status(503, "unavailable"));
+    let recover = Work::Recover { events: Vec::new(), set: None, consent: Consent::None };
+    let report = bank.bed.run("blind", &[recover]);
+    let task = &report.tasks[0];
+    assert_eq!((task.outcome, task.recovery.is_none()), (Outcome::Unknown, true), "{task:#?}");
+    assert!(task.message.contains("is not known"), "{}", task.message);
 }

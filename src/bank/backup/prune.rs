@@ -23,11 +23,11 @@ pub struct Pruned {
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
-/// verified that the store knows to be, and that still has the manifest which was verified. Blocks.
+/// verified that the store knows to be, and that still has the manifest which was verified; those of `always` stay. Blocks.
 pub fn prune(
     repository: &Repository,
     run: &str,
-    known: &VerifiedSets,
+    (known, always): (&VerifiedSets, &[String]),
     retention: &[Retention],
     meter: &Meter,
 ) -> Result<Pruned, BackupError> {
@@ -43,6 +43,7 @@ pub fn prune(
         sets.push(Standing { name, verified });
     }
     let mut gone = doomed(&sets, retention);
+    gone.retain(|name| !always.contains(&name.to_string()));
     gone.sort();
     let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
     meter.grow(gone.len() as u64);

@@ -64,8 +64,7 @@ pub fn put_files(
             return Ok(None);
         }
         let new = within(root, path, true).map(|place| beside(&place)).map_err(io::Error::other)?;
-        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
-        Ok(Some(options))
+        create(&new).map(Some)
     };
     let take = |file: ArchivedFile| {
         let right = left.borrow().get(&file.path).copied();
@@ -92,10 +91,32 @@ fn beside(place: &Path) -> PathBuf {
     PathBuf::from(new)
 }
 
+/// A new file of that place, whatever stood there: no link is followed.
+fn create(new: &Path) -> io::Result<File> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)
+}
+
+/// Whether what stands at a path can be nothing that somebody wrote: it is gone, or its time is that of the manifest.
+pub fn is_lost(root: &Path, path: &TreePath, modified: Timestamp) -> bool {
+    let Ok(place) = within(root, path, false) else { return false };
+    match fs::symlink_metadata(place) {
+        Ok(found) => {
+            let time = found.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+            found.is_file() && time == Some(modified)
+        }
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 fn put(root: &Path, file: &ArchivedFile, right: Right) -> Result<bool, QuarantineError> {
     let place = within(root, &file.path, false)?;
     let new = beside(&place);
-    if file.digest != right.digest {
+    // Asked again: somebody may have written to it since the plan was made.
+    if file.digest != right.digest || !is_lost(root, &file.path, right.modified) {
         fs::remove_file(&new).map_err(at(&new))?;
         return Ok(false);
     }
@@ -127,7 +148,8 @@ pub fn put_file_back(root: &Path, path: &TreePath, kept: Option<&Path>) -> Resul
     };
     let found = fs::metadata(kept).map_err(at(kept))?;
     let new = beside(&place);
-    fs::copy(kept, &new).map_err(at(&new))?;
+    let copy = || io::copy(&mut File::open(kept)?, &mut create(&new)?);
+    copy().map_err(at(&new))?;
     let modified = found.modified().map_err(at(kept))?;
     settle(&new, &place, found.permissions().mode() & 0o7777, modified)
 }

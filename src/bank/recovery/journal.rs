@@ -123,6 +123,10 @@ impl Quarantine {
         for folder in quarantine.folder.ancestors().skip(1).take(2) {
             sync(folder)?;
         }
+        for folder in quarantine.folder.ancestors().skip(3).take(3) {
+            // Up to the volume's own folder; what is above it is not ours, and need not be readable.
+            let _ = sync(folder);
+        }
         Ok(quarantine)
     }
 

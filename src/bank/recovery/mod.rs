@@ -6,7 +6,7 @@ mod salvage;
 mod temporary;
 mod tree;
 
-pub use files::{Right, like, put_file_back, put_files, within};
+pub use files::{Right, is_lost, like, put_file_back, put_files, within};
 pub use journal::{Journal, Kept, Phase, QUARANTINE, Quarantine, QuarantineError};
 pub use salvage::{SalvageError, deleted, lacking, salvage, younger};
 pub use temporary::{Temporary, leftovers};

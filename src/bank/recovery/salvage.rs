@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -73,11 +73,13 @@ pub fn salvage(damaged: &Path, like: Option<&Path>, to: &Path, meter: &Meter) ->
         .map_err(fresh)?;
     let mut salvaged = Salvaged { rows: 0, whole: complete, only_in_set: None };
     let mut loose: Vec<Table> = Vec::new();
+    let mut left_out = Vec::new();
     for entry in schema.iter().filter(|entry| entry.kind == "table" && !entry.name.starts_with("sqlite_")) {
         let module = entry.sql.to_ascii_uppercase();
         if module.starts_with("CREATE VIRTUAL") || module.trim_end().ends_with("WITHOUT ROWID") {
             // Its rows are in no tree of a table.
             salvaged.whole = false;
+            left_out.push(entry.name.clone());
             continue;
         }
         connection.execute_batch(&entry.sql).map_err(fresh)?;
@@ -86,7 +88,7 @@ pub fn salvage(damaged: &Path, like: Option<&Path>, to: &Path, meter: &Meter) ->
         walk.table(entry.root, &mut |payload, row| table.insert(payload, row), meter)?;
         let broken = walk.broken > before || table.refused > 0;
         salvaged.rows += table.rows;
-        salvaged.whole &= !broken;
+        salvaged.whole &= !broken && !table.short;
         if broken {
             loose.push(table);
         }
@@ -96,7 +98,12 @@ pub fn salvage(damaged: &Path, like: Option<&Path>, to: &Path, meter: &Meter) ->
     }
     drop(loose);
     connection.execute_batch("COMMIT").map_err(fresh)?;
+    keep_numbers(damaged, &connection)?;
     for entry in schema.iter().filter(|entry| entry.kind != "table" && !entry.sql.is_empty()) {
+        // Of a table that is not there it would refuse every write.
+        if entry.kind == "trigger" && left_out.iter().any(|name| entry.sql.contains(name.as_str())) {
+            continue;
+        }
         // An index that the rows do not allow is one that was broken before.
         if connection.execute_batch(&entry.sql).is_err() {
             salvaged.whole = false;
@@ -109,7 +116,21 @@ pub fn salvage(damaged: &Path, like: Option<&Path>, to: &Path, meter: &Meter) ->
     Ok(salvaged)
 }
 
-/// What is in one database and not in another, both sound. Blocks.
+/// Gives a database the numbers that programs keep in the header of another, where that can be read:
+/// <https://www.sqlite.org/fileformat2.html#the_database_header>.
+fn keep_numbers(damaged: &Path, connection: &Connection) -> Result<(), SalvageError> {
+    let mut header = [0; 100];
+    let read = File::open(damaged).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_ok() && header.starts_with(b"SQLite format 3\0") {
+        for (pragma, at) in [("user_version", 60), ("application_id", 68)] {
+            let number = i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            connection.pragma_update(None, pragma, number).map_err(fresh)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in one database and not in another, both sound; a full-text table that is not there counts as a row. Blocks.
 pub fn lacking(of: &Path, within: &Path) -> Result<Loss, SalvageError> {
     let connection = Connection::open(of).map_err(fresh)?;
     let name = within.to_str().ok_or(SalvageError::NoSchema)?;
@@ -121,7 +142,10 @@ pub fn lacking(of: &Path, within: &Path) -> Result<Loss, SalvageError> {
         connection.prepare(&list)?.query_map([], |row| row.get(0))?.collect()
     };
     let (own, other) = (tables("main").map_err(fresh)?, tables("other").map_err(fresh)?);
-    let mut loss = Loss::default();
+    let virtual_tables = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0 AND name NOT IN \
+                          (SELECT name FROM other.sqlite_schema)";
+    let missing: i64 = connection.query_row(virtual_tables, [], |row| row.get(0)).map_err(fresh)?;
+    let mut loss = Loss { rows: u64::try_from(missing).unwrap_or_default(), ..Loss::default() };
     for table in own {
         let columns = |database: &str| -> rusqlite::Result<Vec<String>> {
             let list = format!("SELECT name FROM pragma_table_info(?1, '{database}') ORDER BY name");
@@ -145,12 +169,13 @@ pub fn lacking(of: &Path, within: &Path) -> Result<Loss, SalvageError> {
     Ok(loss)
 }
 
-/// How many live memories of a database changed at or after a moment, in the form in which OpenMemory writes it. Blocks.
-pub fn younger(database: &Path, moment: &str) -> u64 {
+/// How many live memories of a database changed at or after a moment, in the form in which OpenMemory writes it; none
+/// where it cannot be asked. Blocks.
+pub fn younger(database: &Path, moment: &str) -> Option<u64> {
     let sql =
         "SELECT count(*) FROM memories WHERE state <> 'deleted' AND max(created_at, coalesce(updated_at, '')) >= ?1";
     let count = Connection::open(database).and_then(|open| open.query_row(sql, [moment], |row| row.get::<_, i64>(0)));
-    count.map_or(0, |count| u64::try_from(count).unwrap_or_default())
+    count.ok().and_then(|count| u64::try_from(count).ok())
 }
 
 /// The ids of deleted memories after one, in their order, at most `most`. Blocks.
@@ -186,6 +211,9 @@ struct Table<'c> {
     alias: Option<usize>,
     rows: u64,
     refused: u64,
+    /// Whether a row has fewer values than the table has columns: SQLite reads the default of a column that was added
+    /// later, which is not stored.
+    short: bool,
 }
 
 impl<'c> Table<'c> {
@@ -206,7 +234,7 @@ impl<'c> Table<'c> {
             vec!["?"; names.len()].join(", ")
         );
         let insert = connection.prepare(&insert).map_err(fresh)?;
-        Ok(Self { insert, columns: names.len(), alias, rows: 0, refused: 0 })
+        Ok(Self { insert, columns: names.len(), alias, rows: 0, refused: 0, short: false })
     }
 
     fn insert(&mut self, payload: &[u8], row: i64) -> bool {
@@ -215,6 +243,7 @@ impl<'c> Table<'c> {
             self.refused += 1;
             return false;
         };
+        self.short |= values.len() < self.columns;
         let own = self.alias.is_none().then_some(Cell(Stored::Integer(row)));
         let cells = (0..self.columns).map(|at| match values.get(at) {
             Some(Stored::Null) if self.alias == Some(at) => Cell(Stored::Integer(row)),

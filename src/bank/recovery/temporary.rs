@@ -9,8 +9,8 @@ const ATTEMPTS: u32 = 3;
 const REMOVAL: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between the name of the bank's collection and what is of the run.
-const MARK: &str = "-restore-";
-/// How much of a run's uid a name has.
+const MARK: &str = "-memorybank-restore-";
+/// How many hex digits of the SHA-256 of a run's uid a name has.
 const RUN: usize = 8;
 
 /// A collection beside the bank's own, for a snapshot to be looked at before it counts. It is removed whatever happens;
@@ -31,8 +31,8 @@ impl Temporary {
         snapshot: &Path,
         digest: &Digest,
     ) -> Result<Self, QdrantError> {
-        let run: String = run.chars().filter(char::is_ascii_alphanumeric).take(RUN).collect();
-        let name = format!("{collection}{MARK}{run}");
+        let run = Digest::of(run.as_bytes()).to_string();
+        let name = format!("{collection}{MARK}{}", &run[..RUN]);
         let temporary = Self { client: client.clone(), name, removed: false };
         match client.upload_snapshot(&temporary.name, snapshot, digest).await {
             Ok(_) => Ok(temporary),
@@ -74,7 +74,8 @@ impl Drop for Temporary {
 pub async fn leftovers(client: &Client, collection: &str) -> Result<Vec<String>, QdrantError> {
     let ours = |name: &String| {
         let run = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix(MARK));
-        run.is_some_and(|run| !run.is_empty() && run.len() <= RUN && run.chars().all(|c| c.is_ascii_alphanumeric()))
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        run.is_some_and(|run| run.len() == RUN && run.bytes().all(hex))
     };
     let mut left = Vec::new();
     for name in client.collections().await?.into_iter().filter(ours) {

@@ -158,7 +158,7 @@ pub fn overwrite(live: &Path, with: &Path) -> Result<(), MendError> {
     match through_api(live, with) {
         // Its first page is none: no connection can have read it either.
         Err(MendError::Sqlite { told, .. }) if told.contains("not a database") || told.contains("malformed") => {
-            put_back(live, &[("", with.to_owned())])
+            put_back(live, &[("", with.to_owned())], with.parent().unwrap_or(with))
         }
         done => done,
     }
@@ -183,8 +183,8 @@ fn through_api(live: &Path, with: &Path) -> Result<(), MendError> {
 }
 
 /// Puts the files of a database back as they were, byte for byte, side files too: with the suffix that is added to the
-/// database's name. Where a live connection has a write-ahead log open, through it. Blocks.
-pub fn put_back(live: &Path, files: &[(&str, PathBuf)]) -> Result<(), MendError> {
+/// database's name. Where a live connection has a write-ahead log open, through it, by way of `scratch`. Blocks.
+pub fn put_back(live: &Path, files: &[(&str, PathBuf)], scratch: &Path) -> Result<(), MendError> {
     let side = |suffix: &str| {
         let mut path = live.as_os_str().to_owned();
         path.push(suffix);
@@ -192,10 +192,21 @@ pub fn put_back(live: &Path, files: &[(&str, PathBuf)]) -> Result<(), MendError>
     };
     let shm = side("-shm");
     if File::open(&shm).is_ok_and(|shm| locks::has_connection(&shm)) {
-        let Some((_, with)) = files.iter().find(|(suffix, _)| suffix.is_empty()) else {
+        if !files.iter().any(|(suffix, _)| suffix.is_empty()) {
             return Err(MendError::Busy(live.to_owned()));
-        };
-        return through_api(live, with);
+        }
+        // A copy: SQLite writes the log of what it opens back, and what is kept must stay as it is.
+        let with = scratch.join("kept.db");
+        for (suffix, from) in files {
+            let mut to = with.clone().into_os_string();
+            to.push(suffix);
+            fs::copy(from, &to).map_err(at(from))?;
+        }
+        return through_api(live, &with);
+    }
+    for (_, from) in files {
+        // Nothing of the living file is touched while anything that was kept is missing.
+        File::open(from).map_err(at(from))?;
     }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o644).open(live).map_err(at(live))?;
@@ -236,8 +247,11 @@ fn put_bytes(to: &Path, from: &Path) -> Result<(), MendError> {
     let new = PathBuf::from(new);
     let write = || -> io::Result<()> {
         let mut source = File::open(from)?;
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o644).open(&new)?;
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
         io::copy(&mut source, &mut file)?;
         file.sync_all()?;
         fs::rename(&new, to)
@@ -301,12 +315,12 @@ mod tests {
         fs::copy(&path, &kept).unwrap();
         overwrite(&path, &other).unwrap();
         assert_eq!(rows(&Connection::open(&path).unwrap()), 70);
-        put_back(&path, &[("", kept)]).unwrap();
+        put_back(&path, &[("", kept)], folder.path()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), torn);
         fs::remove_file(&path).unwrap();
         overwrite(&path, &other).unwrap();
         assert_eq!(rows(&Connection::open(&path).unwrap()), 70);
-        put_back(&path, &[]).unwrap();
+        put_back(&path, &[], folder.path()).unwrap();
         assert!(!path.exists(), "it was not there");
     }
 

@@ -263,7 +263,8 @@ pub fn covers(approved: &RecoveryPlan, fresh: &RecoveryPlan) -> bool {
         && approved.steps.iter().zip(&fresh.steps).all(|(approved, fresh)| {
             (approved.action, &approved.target) == (fresh.action, &fresh.target)
                 && fresh.lost_memories <= approved.lost_memories
-                && (fresh.lossless || !approved.lossless)
+                // What is lost beside memories stands in the words alone.
+                && (fresh.lossless || (!approved.lossless && approved.detail == fresh.detail))
         })
 }
 

@@ -295,10 +295,11 @@ impl<E: Exchange> Runner<E> {
                             (suffix, from)
                         })
                         .collect();
+                    let scratch = self.places.scratch.clone();
                     let put = blocking(move || {
                         let files: Vec<_> =
                             files.iter().map(|(suffix, from)| (suffix.as_str(), from.clone())).collect();
-                        put_back(&live, &files)
+                        put_back(&live, &files, &scratch)
                     });
                     put.await?.map_err(|error| error.to_string())?;
                 }

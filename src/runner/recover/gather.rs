@@ -9,13 +9,11 @@ use jiff::Timestamp;
 
 use super::sqlite_files;
 use crate::bank::qdrant::Client;
-use crate::bank::recovery::{Right, archived, lacking, salvage, within, younger};
+use crate::bank::recovery::{Right, archived, is_lost, lacking, salvage, younger};
 use crate::bank::sqlite::{SqliteCopy, index_names, reindex_mends};
 use crate::bank::vectors::{Reading, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{
-    BackupVerdict, CorruptionEvent, FileTree, LatestSet, QdrantEndpoint, RunSpec, VectorStore, VerifiedSet,
-};
+use crate::domain::{CorruptionEvent, FileTree, LatestSet, QdrantEndpoint, RunSpec, VectorStore, VerifiedSet};
 use crate::engine::backup::{Part, PartKind, SetManifest};
 use crate::engine::consistency::Clock;
 use crate::engine::integrity::files::{Manifest, Node, TreePath};
@@ -62,7 +60,7 @@ impl<E: Exchange> Runner<E> {
         if events.is_empty() {
             return Ok(Ok(sources));
         }
-        let verified = match self.verified_set(spec, named).await? {
+        let verified = match self.verified_set(spec, named, copies).await? {
             Ok(verified) => verified,
             Err(why) => return Ok(Err(why)),
         };
@@ -98,11 +96,16 @@ impl<E: Exchange> Runner<E> {
                 copies.history(&spec.bank, meter).await?
             };
             let copy = copied.as_ref().and_then(|copied| copied.copy.as_ref()).map(SqliteCopy::path);
-            let absent = self.places.volume(&place.volume).is_ok_and(|root| !root.join(&place.path).exists());
+            let absent = self
+                .places
+                .volume(&place.volume)
+                .is_ok_and(|root| matches!(root.join(&place.path).try_exists(), Ok(false)));
             let facts = self.of_database(component, copy, absent, &mut sources, meter).await?;
             sources.known.databases.insert(component.to_owned(), facts);
         }
-        if let (Some(client), Some(VectorStore::Qdrant(endpoint))) = (client, &spec.bank.vector_store)
+        // Which memories were deleted since, only a SQLite file can say here: their points would come back.
+        if let (Some(client), Some(VectorStore::Qdrant(endpoint)), false) =
+            (client, &spec.bank.vector_store, spec.bank.on_postgres())
             && events.iter().any(|event| event.component == VECTORS)
         {
             let restore = sources.part(VECTORS, PartKind::Vectors).map(|part| part.points.unwrap_or_default());
@@ -132,26 +135,18 @@ impl<E: Exchange> Runner<E> {
         &self,
         spec: &RunSpec,
         named: Option<&str>,
+        copies: &Copies<'_>,
     ) -> Result<Result<Option<(LatestSet, VerifiedSet)>, String>, String> {
-        let told = |error: crate::runner::ExchangeError| error.to_string();
-        let verdict = self.exchange.input(BackupVerdict::OUTPUT).await.map_err(told)?;
-        let verdict: Option<BackupVerdict> = verdict.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let verified = verdict.and_then(|verdict| verdict.verified);
-        let Some(verified) = verified.filter(|verified| named.is_none_or(|named| verified.set == named)) else {
-            let why =
-                |set| format!("set {set} is not the newest that was verified: ask for VerifyBackup, or name none");
+        let mut sets = self.verified_sets(copies).await?.sets.into_iter();
+        let Some(verified) = sets.find(|verified| named.is_none_or(|named| verified.set == named)) else {
+            let why = |set| format!("set {set} is none that passed verification: ask for VerifyBackup, or name none");
             return Ok(named.map_or(Ok(None), |set| Err(why(set))));
         };
         if self.repository(&spec.namespace, &spec.bank).is_err() {
             return Ok(Ok(None));
         }
-        let latest = self.exchange.input(LatestSet::OUTPUT).await.map_err(told)?;
-        let latest: Option<LatestSet> = latest.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let known = verified
-            .manifest
-            .or_else(|| latest.filter(|latest| latest.set == verified.set).map(|latest| latest.manifest));
         let set = verified.set.clone();
-        Ok(Ok(known.map(|manifest| (LatestSet { set, manifest }, verified))))
+        Ok(Ok(verified.manifest.map(|manifest| (LatestSet { set, manifest }, verified))))
     }
 
     /// What is known of a database. `copy` was checked, and may be written to no more.
@@ -189,8 +184,9 @@ impl<E: Exchange> Runner<E> {
             if let Some(set) = &set {
                 facts.restore = match (&found, &salvaged) {
                     (Some(_), _) => lacking(&to, set).ok(),
-                    // What is no database at all has no row that could be read.
-                    _ if !is_database(&copy) => Some(Loss::default()),
+                    // What is no database at all has no row that could be read, which a walk of it has shown.
+                    (None, Ok(_)) if !is_database(&copy) => Some(Loss::default()),
+                    (None, Err(_)) => None,
                     _ => lacking(&trial, set).ok(),
                 };
             }
@@ -225,14 +221,22 @@ impl<E: Exchange> Runner<E> {
         };
         let mut facts = CollectionKnown { there, restore, ..CollectionKnown::default() };
         let (Some(started), true) = (started, restore.is_some()) else { return Ok(Some(facts)) };
-        if let Some(rows) = rows {
-            let moment = started.strftime(SQL_TIME).to_string();
-            facts.younger_rows = blocking(move || younger(&rows, &moment)).await?;
-        }
+        let by_rows = match rows {
+            Some(rows) => {
+                let moment = started.strftime(SQL_TIME).to_string();
+                blocking(move || younger(&rows, &moment)).await?
+            }
+            None => None,
+        };
         if there {
             let counting = self.younger_points(spec, endpoint, started);
             facts.younger = meter.unless_cancelled(counting).await.map_err(|cancelled| cancelled.to_string())?;
+            if facts.younger.is_none() && by_rows.is_none() {
+                // What would be lost is not known.
+                return Ok(None);
+            }
         }
+        facts.younger_rows = by_rows.unwrap_or_default();
         Ok(Some(facts))
     }
 
@@ -297,18 +301,6 @@ impl<E: Exchange> Runner<E> {
             })
         });
         read.await?.map_err(|error| error.to_string())
-    }
-}
-
-/// Whether what stands at a path can be nothing that somebody wrote: it is gone, or its time is that of the manifest.
-fn is_lost(root: &Path, path: &TreePath, modified: Timestamp) -> bool {
-    let Ok(place) = within(root, path, false) else { return false };
-    match fs::symlink_metadata(place) {
-        Ok(found) => {
-            let time = found.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-            found.is_file() && time == Some(modified)
-        }
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 
