@@ -1,4 +1,4 @@
-//! A set of one tree of prose and one of vectors: Backup against `tar | zstd -3 -T2` of the same trees, and VerifyBackup
+//! A set of one tree of prose and one of vectors: Backup against `tar | zstd -3 -T2` of the same trees, and `VerifyBackup`
 //! against `zstd -dc | openssl dgst -sha256` of the same set, turn by turn in one run.
 //! `cargo bench --bench backup_set`; `MEMORYBANK_BENCH_MEGABYTES` says how large each tree is otherwise. Needs tar, zstd
 //! and openssl.
@@ -158,7 +158,7 @@ async fn run(folder: &Path, tree: &str, outputs: &Outputs, uid: &str, work: Work
         volumes: vec!["data".to_owned(), "sets".to_owned()],
         files: vec![FileTree { name: tree.to_owned(), root: place("data", tree), mutable: Mutable::Append }],
         backups: Vec::new(),
-        repository: Some(Repository { folder: Some(place("sets", ".")), encrypted: false }),
+        repository: Some(Repository { folder: Some(place("sets", ".")), encryption: None }),
         compose: None,
     };
     let spec = RunSpec {

@@ -51,6 +51,7 @@ fn plan(lost: u64) -> RecoveryPlan {
         items: 9,
         lossless: lost == 0,
         lost_memories: lost,
+        lost_rows: lost,
         estimated_seconds: None,
         detail: "from the set".to_owned(),
     };

@@ -78,6 +78,8 @@ pub struct RecoveryStep {
     pub lossless: bool,
     /// How many memories are not there afterwards that could be read before.
     pub lost_memories: u64,
+    /// How many rows of any table, or points, are not there afterwards that could be read before; memories among them.
+    pub lost_rows: u64,
     /// How long it may take; none where nothing tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_seconds: Option<u64>,
@@ -108,9 +110,9 @@ impl RecoveryPlan {
     pub fn digest(&self) -> Digest {
         let mut fields = vec![self.set.clone().unwrap_or_default()];
         for step in &self.steps {
-            let RecoveryStep { action, target, items, lossless, lost_memories, estimated_seconds: _, detail } = step;
+            let RecoveryStep { action, target, items, lossless, lost_memories, lost_rows, detail, .. } = step;
             fields.extend([action.name().to_owned(), target.clone(), items.to_string(), lossless.to_string()]);
-            fields.extend([lost_memories.to_string(), detail.clone()]);
+            fields.extend([lost_memories.to_string(), lost_rows.to_string(), detail.clone()]);
         }
         fields.push("unmended".to_owned());
         fields.extend(self.unmended.iter().cloned());
@@ -199,6 +201,7 @@ mod tests {
             items: 1,
             lossless: true,
             lost_memories: 0,
+            lost_rows: 0,
             estimated_seconds: Some(1),
             detail: String::new(),
         };

@@ -25,6 +25,7 @@ fn plan() -> RecoveryPlan {
         items: 1,
         lossless: true,
         lost_memories: 0,
+        lost_rows: 0,
         estimated_seconds: Some(1),
         detail: "one index is made anew".to_owned(),
     };

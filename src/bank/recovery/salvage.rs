@@ -211,20 +211,24 @@ struct Table<'c> {
     alias: Option<usize>,
     rows: u64,
     refused: u64,
-    /// Whether a row has fewer values than the table has columns: SQLite reads the default of a column that was added
-    /// later, which is not stored.
+    /// Which columns have a default.
+    defaults: Vec<bool>,
+    /// Whether a row lacks a value of such a column, which was added later: SQLite reads the default, which is not stored.
     short: bool,
 }
 
 impl<'c> Table<'c> {
     fn prepare(connection: &'c Connection, name: &str) -> Result<Self, SalvageError> {
-        let mut list = connection.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").map_err(fresh)?;
-        let columns = list
-            .query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)));
+        let mut list = connection
+            .prepare("SELECT name, type, pk, dflt_value IS NOT NULL FROM pragma_table_info(?1)")
+            .map_err(fresh)?;
+        let columns = list.query_map([name], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, bool>(3)?))
+        });
         let columns: Vec<_> = columns.map_err(fresh)?.collect::<Result<_, _>>().map_err(fresh)?;
-        let keys = columns.iter().filter(|(.., key)| *key > 0).count();
+        let keys = columns.iter().filter(|(_, _, key, _)| *key > 0).count();
         let alias =
-            columns.iter().position(|(_, kind, key)| keys == 1 && *key == 1 && kind.eq_ignore_ascii_case("integer"));
+            columns.iter().position(|(_, kind, key, _)| keys == 1 && *key == 1 && kind.eq_ignore_ascii_case("integer"));
         let names: Vec<_> = columns.iter().map(|(name, ..)| quoted(name)).collect();
         let (row, place) = if alias.is_some() { ("", "") } else { ("rowid, ", "?, ") };
         let insert = format!(
@@ -234,7 +238,8 @@ impl<'c> Table<'c> {
             vec!["?"; names.len()].join(", ")
         );
         let insert = connection.prepare(&insert).map_err(fresh)?;
-        Ok(Self { insert, columns: names.len(), alias, rows: 0, refused: 0, short: false })
+        let defaults = columns.iter().map(|(.., default)| *default).collect();
+        Ok(Self { insert, columns: names.len(), alias, defaults, rows: 0, refused: 0, short: false })
     }
 
     fn insert(&mut self, payload: &[u8], row: i64) -> bool {
@@ -243,7 +248,7 @@ impl<'c> Table<'c> {
             self.refused += 1;
             return false;
         };
-        self.short |= values.len() < self.columns;
+        self.short |= self.defaults.iter().skip(values.len()).any(|default| *default);
         let own = self.alias.is_none().then_some(Cell(Stored::Integer(row)));
         let cells = (0..self.columns).map(|at| match values.get(at) {
             Some(Stored::Null) if self.alias == Some(at) => Cell(Stored::Integer(row)),

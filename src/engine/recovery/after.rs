@@ -119,6 +119,7 @@ mod tests {
             items: 1,
             lossless: lost_memories == 0,
             lost_memories,
+            lost_rows: lost_memories,
             estimated_seconds: None,
             detail: String::new(),
         }

@@ -182,20 +182,21 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
 /// the readable rows are taken where no row of the set is missing among them; and where each lacks something of the
 /// other, that one which lacks less.
 fn of_database(component: &str, facts: &DatabaseKnown, items: usize, indexes: bool) -> Option<RecoveryStep> {
-    let step = |action, items, lossless, lost_memories, detail: String| {
+    let step = |action, items, lossless, Loss { rows: lost_rows, memories: lost_memories }: Loss, detail: String| {
         let target = component.to_owned();
-        Some(RecoveryStep { action, target, items, lossless, lost_memories, estimated_seconds: None, detail })
+        let estimated_seconds = None;
+        Some(RecoveryStep { action, target, items, lossless, lost_memories, lost_rows, estimated_seconds, detail })
     };
     if indexes && facts.reindex {
         let detail = "indexes are made anew from the tables, in one transaction".to_owned();
-        return step(RepairAction::Reindex, items as u64, true, 0, detail);
+        return step(RepairAction::Reindex, items as u64, true, Loss::default(), detail);
     }
     let restore = |loss: Loss| {
         let detail = match loss.rows {
             0 => "every row that can be read now is in the set".to_owned(),
             rows => format!("{rows} rows that can be read now, {} of them memories, are not in the set", loss.memories),
         };
-        step(RepairAction::RestoreDatabase, 1, loss.rows == 0, loss.memories, detail)
+        step(RepairAction::RestoreDatabase, 1, loss.rows == 0, loss, detail)
     };
     let salvage = |salvaged: Salvaged| {
         let Salvaged { rows, whole, only_in_set } = salvaged;
@@ -206,7 +207,7 @@ fn of_database(component: &str, facts: &DatabaseKnown, items: usize, indexes: bo
             (false, Some(0)) => format!("{rows} rows can be read, and the set has no other"),
             (false, Some(more)) => format!("partial: {rows} rows can be read; the set alone has {more} others"),
         };
-        step(RepairAction::SalvageDatabase, rows, lossless, 0, detail)
+        step(RepairAction::SalvageDatabase, rows, lossless, Loss::default(), detail)
     };
     match (facts.restore, facts.salvage) {
         (Some(loss), _) if loss.rows == 0 => restore(loss),
@@ -239,6 +240,7 @@ fn of_collection(facts: &CollectionKnown) -> Option<RecoveryStep> {
         items: points,
         lossless,
         lost_memories: lost,
+        lost_rows: lost,
         estimated_seconds: None,
         detail,
     })
@@ -251,6 +253,7 @@ fn of_files(component: &str, files: usize) -> RecoveryStep {
         items: files as u64,
         lossless: true,
         lost_memories: 0,
+        lost_rows: 0,
         estimated_seconds: None,
         detail: "the set has these files just as the manifest of the tree has them".to_owned(),
     }
@@ -263,8 +266,8 @@ pub fn covers(approved: &RecoveryPlan, fresh: &RecoveryPlan) -> bool {
         && approved.steps.iter().zip(&fresh.steps).all(|(approved, fresh)| {
             (approved.action, &approved.target) == (fresh.action, &fresh.target)
                 && fresh.lost_memories <= approved.lost_memories
-                // What is lost beside memories stands in the words alone.
-                && (fresh.lossless || (!approved.lossless && approved.detail == fresh.detail))
+                && fresh.lost_rows <= approved.lost_rows
+                && (fresh.lossless || !approved.lossless)
         })
 }
 
