@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use memorybank::domain::{
-    IntegrityScope, Level, Outcome, QdrantEndpoint, Reason, RestoreVerdict, TaskReport, Trust, VectorStore, Work,
+    Digest, IntegrityScope, Level, Outcome, QdrantEndpoint, Reason, RestoreVerdict, TaskReport, Trust, VectorStore,
+    Work,
 };
 
 use crate::bed::Bed;
@@ -158,11 +159,9 @@ fn a_test_that_is_stopped_takes_its_collection_along() {
     let server = server(4);
     let bed = bed(&server);
     bed.back_up("one");
-    server.trouble(
-        &format!("POST /collections/{TEMPORARY}slow/points/scroll"),
-        None,
-        Answer::Delay(Duration::from_mins(5)),
-    );
+    let run = Digest::of(b"slow").to_string();
+    let scroll = format!("POST /collections/{TEMPORARY}{}/points/scroll", &run[..8]);
+    server.trouble(&scroll, None, Answer::Delay(Duration::from_mins(5)));
     let report = bed.run_within("slow", &[Work::RestoreTest], Some(3));
     assert_eq!((report.tasks[0].outcome, report.tasks[0].reason), (Outcome::Failed, Reason::DeadlineExceeded));
     assert!(server.requests().iter().any(|request| request.contains(TEMPORARY)));
