@@ -20,6 +20,7 @@ mod outage;
 mod plain;
 mod prometheus;
 mod quickstart;
+mod recovery;
 mod rights;
 mod upgrade;
 mod watch;
@@ -36,11 +37,12 @@ type Step = (&'static str, fn(&Cluster));
 fn the_operator_on_a_real_node() {
     let Some(cluster) = Cluster::start() else { return };
     let begun = Instant::now();
-    let steps: [Step; 15] = [
+    let steps: [Step; 16] = [
         ("helm install", install::installed),
         ("quickstart", quickstart::applied),
         ("golden", golden::same_as_local),
         ("Prometheus", prometheus::scraped),
+        ("recovery", recovery::looked_at),
         ("Job deleted, pod evicted", faults::disrupted),
         ("out of memory", faults::out_of_memory),
         ("volume missing", faults::volume_missing),

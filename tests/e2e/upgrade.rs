@@ -73,7 +73,7 @@ pub fn upgraded_and_uninstalled(cluster: &Cluster) {
     assert!(ours.is_empty(), "{ours:?}");
     let of_cluster = cluster_wide(cluster);
     let definitions = of_cluster.iter().filter(|name| name.starts_with("customresourcedefinition")).count();
-    assert!(definitions == 5 && of_cluster.len() == 5, "{of_cluster:?}");
+    assert!(definitions == 6 && of_cluster.len() == 6, "{of_cluster:?}");
 }
 
 fn names(cluster: &Cluster, namespaced: bool, arguments: &[&str]) -> Vec<String> {
