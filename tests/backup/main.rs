@@ -19,6 +19,7 @@ mod full_disk;
 mod legacy;
 mod older;
 mod prune;
+mod purge;
 mod restored;
 mod sealed;
 mod tables;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use jiff::Timestamp;
+
 use super::Repository;
 use super::error::{BackupError, at};
 use super::examine::manifest;
@@ -20,6 +22,8 @@ pub struct Pruned {
     pub kept: usize,
     /// How many of them are verified: while none is, none goes.
     pub verified: usize,
+    /// When the newest of these was begun.
+    pub newest: Option<Timestamp>,
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
@@ -47,7 +51,9 @@ pub fn prune(
     gone.sort();
     let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
     meter.grow(gone.len() as u64);
-    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified };
+    let newest =
+        sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).map(|set| set.name.started()).max();
+    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified, newest };
     for name in gone {
         meter.check()?;
         lock.renew()?;

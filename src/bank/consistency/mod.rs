@@ -14,5 +14,5 @@ mod source;
 pub use compare::{Compared, Database, Settings, Shelf, compare};
 pub use differing::{BATCH, Differing, Taker, differing};
 pub use entities::{Links, check_links};
-pub use points::{MemoryPoints, Points};
+pub use points::{MemoryPoints, Points, after};
 pub use source::StoredPoints;
