@@ -13,6 +13,7 @@ mod qdrant;
 mod altered;
 mod bed;
 mod deaths;
+mod edge;
 mod empty;
 mod fill;
 mod full_disk;

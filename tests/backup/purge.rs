@@ -5,14 +5,15 @@ use std::fs;
 
 use jiff::Timestamp;
 use memorybank::domain::{
-    IntegrityScope, Level, Outcome, PointId, Pruning, Purge, QdrantEndpoint, TaskReport, Trust, VectorStore, Verdict,
-    Work,
+    IntegrityScope, Level, Outcome, PgvectorEndpoint, PointId, Pruning, Purge, QdrantEndpoint, SecretKey, TaskReport,
+    Trust, VectorStore, Verdict, Work,
 };
 use serde_json::json;
 
 use crate::bed::Bed;
 use crate::fill::fill;
 use crate::guardian::query;
+use crate::postgres::Postgres;
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
 const NAME: &str = "openmemory";
@@ -139,6 +140,32 @@ fn deleted_memories_go_from_every_store_and_nothing_else_does() {
     let scopes = vec![IntegrityScope::Database, IntegrityScope::VectorStore, IntegrityScope::Consistency];
     let check = bed.run("check", &[Work::IntegrityCheck { level: Level::Full, scopes, share_percent: 100 }]);
     assert_eq!((check.outcome().0, &check.tasks[0].corruption[..]), (Outcome::Succeeded, &[][..]), "{check:#?}");
+}
+
+#[test]
+fn the_points_of_deleted_memories_go_from_pgvector_too() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let mut bed = Bed::new(60);
+    let url = server.database();
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let point = |row: &str| format!("('{}', '[1,0]', '{{}}')", point(row));
+    let (deleted, live) = (memories(&bed, "= 'deleted'"), memories(&bed, "<> 'deleted'"));
+    let all: Vec<_> = deleted.iter().chain(&live).map(|(row, _)| point(row)).collect();
+    server.psql(
+        &name,
+        "CREATE EXTENSION vector; CREATE TABLE openmemory (id uuid PRIMARY KEY, vector vector(2), payload jsonb)",
+    );
+    server.psql(&name, &format!("INSERT INTO openmemory VALUES {}", all.join(", ")));
+    bed.secret("db", "url", &url);
+    let url = SecretKey { name: "db".to_owned(), key: "url".to_owned() };
+    bed.bank.vector_store = Some(VectorStore::Pgvector(PgvectorEndpoint { url, table: NAME.to_owned() }));
+    bed.run("set", &BOTH);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    let told = format!("{} points of deleted memories removed", deleted.len());
+    assert!(task.checks.iter().any(|check| check.detail.starts_with(&told)), "{task:#?}");
+    assert_eq!(server.value(&name, "SELECT count(*) FROM openmemory"), live.len().to_string());
+    assert!(memories(&bed, "= 'deleted'").is_empty());
 }
 
 #[test]
