@@ -156,9 +156,11 @@ impl Table {
         let (connection, place) = connect(&self.url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
         let mut session = Session { connection, place };
         let sql = format!("DELETE FROM {} WHERE id = ANY($1::text[]::uuid[])", quoted(&self.name));
+        session.run("BEGIN READ WRITE".to_owned()).await?;
         let query = sqlx::query(AssertSqlSafe(sql)).bind(uuids(ids));
         let done = heard(SILENCE, query.execute(&mut session.connection)).await;
         done.map_err(|error| session.failed(&error))?;
+        session.run("COMMIT".to_owned()).await?;
         session.end().await;
         Ok(())
     }
