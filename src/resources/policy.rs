@@ -81,8 +81,7 @@ pub struct MaintenancePolicySpec {
     /// Which backup sets Prune keeps; without it, all. Of two policies, what either keeps stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
-    /// Which records of the banks themselves Prune removes for good; without it, none. Of two policies, what either keeps
-    /// stays.
+    /// Which records of the banks themselves Prune removes for good; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purge: Option<PurgeRule>,
     /// What is done about damage.
@@ -269,7 +268,7 @@ impl From<Retention> for domain::Retention {
     }
 }
 
-/// Which records go for good once they are old enough. Without an age they stay.
+/// Which records go for good once they are old enough. Those that no policy names stay; of two ages the longer one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::purge())]

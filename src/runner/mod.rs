@@ -38,6 +38,8 @@ use scratch::Scratch;
 
 /// How long a task that passed its deadline gets to end by itself.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The same of a recovery, which puts back what it began.
+const ROLL_BACK: Duration = Duration::from_mins(30);
 
 pub use exchange::{Exchange, ExchangeError};
 pub use places::Places;
@@ -120,7 +122,8 @@ impl<E: Exchange> Runner<E> {
             if worked.is_none() {
                 // What blocks sees the meter and ends; until then the next task must not begin beside it.
                 meter.cancel();
-                let _ = tokio::time::timeout(LAST_WORDS, work).await;
+                let recovers = matches!(task.work, Work::Recover { .. });
+                let _ = tokio::time::timeout(if recovers { ROLL_BACK } else { LAST_WORDS }, work).await;
             }
             worked
         };

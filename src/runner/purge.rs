@@ -1,8 +1,10 @@
-//! Records of a bank that go for good: deleted memories in every store, and logs that are old enough. Nothing goes that no
-//! fresh verified set has.
+//! Records of a bank that go for good: deleted memories in every store, and logs that are old enough. No row goes that was
+//! written after a fresh set was begun, which was verified.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use super::copies::{DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
 use crate::bank::consistency::{Points as _, StoredPoints, after};
 use crate::bank::qdrant::Client;
-use crate::bank::sqlite::{PurgeError, Purged, locate};
+use crate::bank::sqlite::{Deleted, PurgeError, Purged, locate};
 use crate::bank::vectors::{ENTITIES, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{Check, PathInVolume, PointId, Purge, Reason, RunSpec, SqlDatabase, VectorStore};
@@ -27,8 +29,10 @@ const MEMORIES: &str = "deleted-memories-pruned";
 const ACCESSES: &str = "access-log-pruned";
 const CHANGES: &str = "history-pruned";
 /// How many memories go at once, and in one run.
-const BATCH: usize = 200;
+const BATCH: usize = 1_000;
 const MOST: u32 = 100_000;
+/// The file that says that what was removed was not looked for yet.
+const OPEN: &str = "purge-open";
 /// How many points are asked for and removed at once, and entities read.
 const PAGE: u32 = 1_000;
 /// How many texts are looked for in the files afterwards.
@@ -140,6 +144,7 @@ impl<E: Exchange> Runner<E> {
             }
             Err(why) => return Ok(Err(of_points(why))),
         }
+        let mark = self.home(spec)?.join(OPEN);
         let mut texts: Vec<String> = Vec::new();
         let due = match due(files.database.clone(), before).await? {
             Ok(due) => due,
@@ -148,18 +153,23 @@ impl<E: Exchange> Runner<E> {
         if let Err(why) = self.unlink(spec, &due, meter).await? {
             return Ok(Err(of_points(why)));
         }
-        let mut removed = 0;
+        let (mut removed, mut gone) = (0, Vec::new());
         meter.grow(due.len() as u64);
+        let open = mark.exists();
+        if !due.is_empty() {
+            leave(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        }
         let ids: Vec<u128> = due.iter().copied().collect();
         for batch in ids.chunks(BATCH) {
             meter.check().map_err(|cancelled| cancelled.to_string())?;
             let (files, batch) = (files.clone(), batch.to_vec());
             let done = blocking(move || remove(&files, &batch)).await?;
             match done {
-                Ok((rows, said)) => {
+                Ok((rows, memories)) => {
                     removed += rows;
-                    let room = LOOKED_FOR - texts.len();
-                    texts.extend(said.into_iter().take(room));
+                    gone.extend(memories.iter().map(|memory| memory.id));
+                    let said = memories.into_iter().map(|memory| memory.text).filter(|text| !text.is_empty());
+                    texts.extend(said.take(LOOKED_FOR - texts.len()));
                 }
                 Err(error) => return Ok(Err((MEMORIES, DATABASE, error.to_string()))),
             }
@@ -167,16 +177,19 @@ impl<E: Exchange> Runner<E> {
         }
         let (files, looked) = (files.clone(), texts.len());
         let more = if ids.len() == MOST as usize { "; more are due, the next run goes on" } else { "" };
-        let proof = blocking(move || prove(&files, &ids, &texts)).await?;
+        let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
         checks.push(match proof {
             Ok(None) => {
+                if mark.exists() {
+                    std::fs::remove_file(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+                }
                 let detail = format!(
                     "{removed} deleted memories removed, no row of them is left, and none of {looked} of their texts in \
                      the files{more}; backup sets have them until these go"
                 );
                 Check::passed(MEMORIES, DATABASE, detail)
             }
-            Ok(Some(why)) => Check::failed(MEMORIES, DATABASE, format!("{removed} deleted memories removed, but {why}")),
+            Ok(Some(why)) => return Ok(Err((MEMORIES, DATABASE, format!("{removed} deleted memories removed, but {why}")))),
             Err(error) => return Ok(Err((MEMORIES, DATABASE, error.to_string()))),
         });
         Ok(Ok(checks))
@@ -197,21 +210,31 @@ impl<E: Exchange> Runner<E> {
         };
         match source.collection().await {
             Ok(_) => {}
-            Err(error) if error.is_missing() => return Ok(Ok(Some(0))),
+            // It may have come up on another volume: the rows are what tells later which points were deleted.
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+        let file = files.database.clone();
+        match blocking(move || Purged::open(&file)?.nameless()).await? {
+            Ok(0) => {}
+            Ok(count) => {
+                let why =
+                    format!("{count} deleted memories have an id that is none (I14): their points cannot be found");
+                return Ok(Err(why));
+            }
             Err(error) => return Ok(Err(error.to_string())),
         }
         let settled = Timestamp::now().checked_sub(GRACE).map_err(|error| error.to_string())?;
-        let (mut after, mut removed) = (0, 0);
+        let (mut from, mut removed) = (String::new(), 0);
         loop {
-            let file = files.database.clone();
-            let page = blocking(move || Purged::open(&file)?.deleted(settled, after, PAGE)).await?;
+            let (file, last) = (files.database.clone(), from.clone());
+            let page = blocking(move || Purged::open(&file)?.deleted(settled, true, &last, PAGE)).await?;
             let page = match page {
                 Ok(page) => page,
                 Err(error) => return Ok(Err(error.to_string())),
             };
-            let Some(last) = page.last() else { return Ok(Ok(Some(removed))) };
-            after = *last;
-            let ids: Vec<_> = page.into_iter().map(PointId::Uuid).collect();
+            let Some(last) = page.last else { return Ok(Ok(Some(removed))) };
+            from = last;
+            let ids: Vec<_> = page.ids.into_iter().map(PointId::Uuid).collect();
             let taking = async {
                 let there = source.there(&ids).await?;
                 if !there.is_empty() {
@@ -286,27 +309,39 @@ impl<E: Exchange> Runner<E> {
 async fn due(file: PathBuf, before: Timestamp) -> Result<Result<BTreeSet<u128>, PurgeError>, String> {
     blocking(move || {
         let database = Purged::open(&file)?;
-        Ok(database.deleted(before, 0, MOST)?.into_iter().collect())
+        Ok(database.deleted(before, false, "", MOST)?.ids.into_iter().collect())
     })
     .await
 }
 
-/// Removes the history of some deleted memories, then their rows. How many, and their texts.
-fn remove(files: &Files, ids: &[u128]) -> Result<(u64, Vec<String>), PurgeError> {
+/// Removes the history of those of some memories that are still deleted, then their rows. How many rows, and what they were.
+fn remove(files: &Files, ids: &[u128]) -> Result<(u64, Vec<Deleted>), PurgeError> {
     let mut database = Purged::open(&files.database)?;
-    let texts = database.texts(ids)?;
+    let memories = database.still(ids)?;
+    let ids: Vec<u128> = memories.iter().map(|memory| memory.id).collect();
     if let Some(history) = &files.history {
-        let said: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let alive = database.alive(&said)?;
-        let said: Vec<&str> = said.into_iter().filter(|text| !alive.iter().any(|alive| alive == text)).collect();
-        Purged::open(history)?.history(ids, &said)?;
+        let mut history = Purged::open(history)?;
+        let said: Vec<String> = memories.iter().map(|memory| memory.text.clone()).collect();
+        let alive = match &history.messages(&said)?[..] {
+            [] => Vec::new(),
+            said => database.alive(said)?,
+        };
+        history.history(&memories, &alive)?;
     }
-    Ok((database.memories(ids)?, texts))
+    Ok((database.memories(&ids)?, memories))
 }
 
-/// Looks whether anything is left of memories that are gone; a file whose free pages have a text is written anew. For people,
-/// what is left.
-fn prove(files: &Files, ids: &[u128], texts: &[String]) -> Result<Option<String>, PurgeError> {
+/// Leaves a file that outlives a crash of the machine.
+fn leave(mark: &Path) -> std::io::Result<()> {
+    let folder = mark.parent().unwrap_or(mark);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    File::create(mark)?.sync_all()?;
+    File::open(folder)?.sync_all()
+}
+
+/// Looks whether anything is left of memories that are gone; a file whose free pages have a text is written anew, and both
+/// are where an earlier purge was not looked after to its end (`open`). For people, what is left.
+fn prove(files: &Files, ids: &[u128], texts: &[String], open: bool) -> Result<Option<String>, PurgeError> {
     for path in std::iter::once(&files.database).chain(&files.history) {
         let file = Purged::open(path)?;
         let mut left = 0;
@@ -316,13 +351,14 @@ fn prove(files: &Files, ids: &[u128], texts: &[String]) -> Result<Option<String>
         if left > 0 {
             return Ok(Some(format!("{left} rows of them are left in {}", path.display())));
         }
-        let cut = file.cut_log()?;
-        if !file.remains(texts)?.is_empty() {
+        let mut cut = file.cut_log()?;
+        if open || !file.remains(texts)?.is_empty() {
             file.renew()?;
+            cut = file.cut_log()?;
         }
         let remains = file.remains(texts)?.len();
-        if remains > 0 {
-            let why = if cut { "" } else { ": another connection keeps its log" };
+        if remains > 0 || (open && !cut) {
+            let why = if cut { "" } else { ": another connection keeps its log; the next run goes on" };
             return Ok(Some(format!("{remains} of their texts are left in {}{why}", path.display())));
         }
     }

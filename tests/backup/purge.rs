@@ -248,6 +248,52 @@ fn a_file_whose_free_pages_have_a_text_is_written_anew() {
 }
 
 #[test]
+fn only_a_time_that_is_one_makes_a_row_old() {
+    let (bed, server) = bed();
+    let deleted = memories(&bed, "= 'deleted'");
+    let (undated, numbered) = (&deleted[0].0, &deleted[1].0);
+    database(&bed, &format!("UPDATE memories SET deleted_at = NULL WHERE id = '{undated}'"));
+    database(&bed, &format!("UPDATE memories SET deleted_at = 1700000000 WHERE id = '{numbered}'"));
+    server.put(NAME, point(undated), memory("x", "ada"), Some(unit(900, SIZE)));
+    bed.run("set", &BOTH);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    let left: Vec<_> = memories(&bed, "= 'deleted'").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(left, [undated.clone(), numbered.clone()]);
+    assert!(server.point(NAME, point(undated)).is_none());
+    // By an id that is none no point can be found: no row goes then.
+    let lost = format!("PRAGMA foreign_keys = OFF; UPDATE memories SET id = 1.5e30 WHERE id = '{numbered}'");
+    database(&bed, &lost);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("(I14)"), "{}", task.message);
+}
+
+#[test]
+fn what_a_reader_keeps_in_its_log_is_told_and_looked_after_by_the_next_run() {
+    let (bed, _server) = bed();
+    let (gone, _) = memories(&bed, "= 'deleted'").swap_remove(0);
+    let text = "a text that nobody has, about a garden behind an old radio house";
+    database(&bed, "PRAGMA journal_mode = WAL");
+    database(&bed, &format!("UPDATE memories SET content = '{text}' WHERE id = '{gone}'"));
+    bed.run("set", &BOTH);
+    let file = bed.live().join("openmemory.db");
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM memories").unwrap();
+    let count = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert!(count("SELECT count(*) FROM memories WHERE state = 'deleted'") > 0);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("another connection keeps its log"), "{}", task.message);
+    assert!(memories(&bed, "= 'deleted'").is_empty() && in_files(&bed, text));
+    assert!(bed.repository().join("purge-open").exists());
+    drop(reader);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    assert!(!in_files(&bed, text) && !bed.repository().join("purge-open").exists());
+}
+
+#[test]
 fn logs_go_by_their_age_and_the_first_and_last_change_of_a_memory_stay() {
     let (bed, _server) = bed();
     let (id, _) = memories(&bed, "= 'active'").swap_remove(0);

@@ -63,6 +63,26 @@ pub enum PurgeError {
     },
 }
 
+/// A memory that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its id.
+    pub id: u128,
+    /// Its text; empty where there is none.
+    pub text: String,
+    /// The name of its user.
+    pub user: Option<String>,
+}
+
+/// Some memories that were deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedPage {
+    /// Their ids.
+    pub ids: Vec<u128>,
+    /// The last id as it is stored, whether or not it is one; none at the end.
+    pub last: Option<String>,
+}
+
 /// A bank's own SQLite file, open for a purge.
 #[derive(Debug)]
 pub struct Purged {
@@ -83,26 +103,46 @@ impl Purged {
         Ok(Self { path: path.to_owned(), connection })
     }
 
-    /// The ids of memories that were deleted before a moment, in their order after one, at most `most`.
-    pub fn deleted(&self, before: Timestamp, after: u128, most: u32) -> Result<Vec<u128>, PurgeError> {
+    /// Memories that were deleted before a moment, in the order of their ids as they are stored after one, at most `most`;
+    /// with those that have no time where `undated`.
+    pub fn deleted(&self, before: Timestamp, undated: bool, after: &str, most: u32) -> Result<DeletedPage, PurgeError> {
         let told = of(&self.path);
-        let sql = "SELECT id FROM memories WHERE state = 'deleted' AND typeof(id) = 'text' \
-                   AND id > ?1 AND deleted_at < ?2 ORDER BY id LIMIT ?3";
-        let mut list = self.connection.prepare(sql).map_err(&told)?;
+        let sql = format!(
+            "SELECT id FROM memories WHERE state = 'deleted' AND typeof(id) = 'text' AND id > ?1 \
+             AND ((?3 AND deleted_at IS NULL) OR ({} AND deleted_at < ?2)) ORDER BY id LIMIT ?4",
+            is_time("deleted_at")
+        );
+        let mut list = self.connection.prepare(&sql).map_err(&told)?;
         let before = before.strftime(SQL_TIME).to_string();
-        let found = list.query_map(params![format!("{after:032x}"), before, most], |row| row.get::<_, String>(0));
+        let found = list.query_map(params![after, before, undated, most], |row| row.get::<_, String>(0));
         let found: Vec<String> = found.and_then(Iterator::collect).map_err(&told)?;
-        Ok(found.iter().filter_map(|id| uuid::plain(id.as_bytes())).collect())
+        let ids = found.iter().filter_map(|id| uuid::plain(id.as_bytes())).collect();
+        Ok(DeletedPage { ids, last: found.into_iter().last() })
     }
 
-    /// The texts of those of some memories that are still deleted.
-    pub fn texts(&self, ids: &[u128]) -> Result<Vec<String>, PurgeError> {
+    /// How many deleted memories have an id that is none (I14): nothing else is known of them.
+    pub fn nameless(&self) -> Result<u64, PurgeError> {
+        let sql =
+            "SELECT count(*) FROM memories WHERE state = 'deleted' AND (typeof(id) <> 'text' OR length(id) <> 32)";
+        let count: i64 = self.connection.query_row(sql, [], |row| row.get(0)).map_err(of(&self.path))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Those of some memories that are still deleted, with their texts.
+    pub fn still(&self, ids: &[u128]) -> Result<Vec<Deleted>, PurgeError> {
         let told = of(&self.path);
-        let sql = "SELECT content FROM memories WHERE state = 'deleted' AND typeof(content) = 'text' \
-                   AND content <> '' AND id IN (SELECT value FROM json_each(?1))";
+        let sql = "SELECT m.id, m.content, u.user_id FROM memories AS m LEFT JOIN users AS u ON u.id = m.user_id \
+                   WHERE m.state = 'deleted' AND m.id IN (SELECT value FROM json_each(?1))";
         let mut list = self.connection.prepare(sql).map_err(&told)?;
-        let found = list.query_map(params![plain(ids)], |row| row.get(0)).map_err(&told)?;
-        found.collect::<Result<_, _>>().map_err(&told)
+        let mut rows = list.query(params![plain(ids)]).map_err(&told)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(&told)? {
+            let text = |at: usize| row.get::<_, String>(at).ok();
+            if let Some(id) = text(0).and_then(|id| uuid::plain(id.as_bytes())) {
+                found.push(Deleted { id, text: text(1).unwrap_or_default(), user: text(2) });
+            }
+        }
+        Ok(found)
     }
 
     /// Removes memories that are still deleted, with all that belongs to them, in one transaction. How many.
@@ -124,35 +164,55 @@ impl Purged {
     }
 
     /// Those of some texts that a memory which is not deleted has too.
-    pub fn alive(&self, texts: &[&str]) -> Result<Vec<String>, PurgeError> {
-        let told = of(&self.path);
+    pub fn alive(&self, texts: &[String]) -> Result<Vec<String>, PurgeError> {
         let sql = "SELECT DISTINCT content FROM memories WHERE state <> 'deleted' \
                    AND content IN (SELECT value FROM json_each(?1))";
+        self.column(sql, texts)
+    }
+
+    /// Those of some texts that are a message.
+    pub fn messages(&self, texts: &[String]) -> Result<Vec<String>, PurgeError> {
+        if !has(&self.connection, "messages").map_err(of(&self.path))? {
+            return Ok(Vec::new());
+        }
+        self.column("SELECT DISTINCT content FROM messages WHERE content IN (SELECT value FROM json_each(?1))", texts)
+    }
+
+    fn column(&self, sql: &str, texts: &[String]) -> Result<Vec<String>, PurgeError> {
+        let told = of(&self.path);
         let mut list = self.connection.prepare(sql).map_err(&told)?;
         let found = list.query_map(params![json!(texts).to_string()], |row| row.get(0)).map_err(&told)?;
         found.collect::<Result<_, _>>().map_err(&told)
     }
 
-    /// Of mem0's history: removes all changes of some memories, and the messages that are one of some texts.
-    pub fn history(&mut self, ids: &[u128], texts: &[&str]) -> Result<u64, PurgeError> {
-        let ids = dashed(ids);
+    /// Of mem0's history: removes all changes of some memories, and of the messages of their users those which are their
+    /// text; not those of `but`.
+    pub fn history(&mut self, memories: &[Deleted], but: &[String]) -> Result<(), PurgeError> {
+        let ids = dashed(&memories.iter().map(|memory| memory.id).collect::<Vec<_>>());
+        let said = memories.iter().filter(|memory| !memory.text.is_empty() && !but.contains(&memory.text));
+        let said: Vec<_> = said.filter_map(|memory| Some(json!([memory.text, memory.user.as_ref()?]))).collect();
         let told = of(&self.path);
         let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&told)?;
         let sql = "DELETE FROM history WHERE memory_id IN (SELECT value FROM json_each(?1))";
-        let mut removed = change.execute(sql, params![ids]).map_err(&told)?;
-        if has(&change, "messages").map_err(&told)? {
-            let sql = "DELETE FROM messages WHERE content IN (SELECT value FROM json_each(?1))";
-            removed += change.execute(sql, params![json!(texts).to_string()]).map_err(&told)?;
+        change.execute(sql, params![ids]).map_err(&told)?;
+        if !said.is_empty() && has(&change, "messages").map_err(&told)? {
+            // A scope is `user_id=NAME&agent_id=...`.
+            let sql = "DELETE FROM messages WHERE rowid IN (SELECT m.rowid FROM json_each(?1) AS j \
+                       JOIN messages AS m ON m.content = j.value ->> 0 \
+                       WHERE instr('&' || m.session_scope || '&', '&user_id=' || (j.value ->> 1) || '&') > 0)";
+            change.execute(sql, params![json!(said).to_string()]).map_err(&told)?;
         }
-        change.commit().map_err(&told)?;
-        Ok(removed as u64)
+        change.commit().map_err(&told)
     }
 
     /// Removes some accesses from before a moment; 0 once there are none.
     pub fn accesses(&mut self, before: Timestamp) -> Result<u64, PurgeError> {
-        let sql = "DELETE FROM memory_access_logs WHERE rowid IN \
-                   (SELECT rowid FROM memory_access_logs WHERE accessed_at < ?1 LIMIT ?2)";
-        self.some(sql, &before.strftime(SQL_TIME).to_string())
+        let sql = format!(
+            "DELETE FROM memory_access_logs WHERE rowid IN \
+             (SELECT rowid FROM memory_access_logs WHERE {} AND accessed_at < ?1 LIMIT ?2)",
+            is_time("accessed_at")
+        );
+        self.some(&sql, &before.strftime(SQL_TIME).to_string())
     }
 
     /// Removes some changes from before a moment that are neither the first nor the last of their memory; 0 once there are
@@ -266,6 +326,11 @@ fn plain(ids: &[u128]) -> String {
 /// The same as mem0 writes them.
 fn dashed(ids: &[u128]) -> String {
     json!(ids.iter().map(|id| PointId::Uuid(*id).to_string()).collect::<Vec<_>>()).to_string()
+}
+
+/// That a column holds a time as OpenMemory writes it: numbers and other texts sort before all of these.
+fn is_time(column: &str) -> String {
+    format!("typeof({column}) = 'text' AND {column} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'")
 }
 
 /// What of a text is looked for; none where that would be found anywhere.

@@ -368,6 +368,7 @@ mod tests {
             unhashed: counts[3],
             orphans: counts[4],
             broken: counts[5],
+            rotten: false,
         })
     }
 

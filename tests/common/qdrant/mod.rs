@@ -164,12 +164,12 @@ impl Qdrant {
         self.state().troubles.torn = true;
     }
 
-    /// Refuses whoever has not this key.
     /// Gives a file as each snapshot from now on.
     pub fn give(&self, snapshot: &Path) {
         self.state().given = Some(snapshot.to_owned());
     }
 
+    /// Refuses whoever has not this key.
     pub fn require_key(&self, key: &str) {
         self.state().key = Some(key.to_owned());
     }
