@@ -1,13 +1,16 @@
 //! Servers that refuse, are away, or go away in the middle: what is told, and what stays.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use memorybank::domain::{BucketEndpoint, Outcome, RunReport, Work};
+use memorybank::domain::{BucketEndpoint, Outcome, RunReport, SecretKey, Trust, Work};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::bed::{Bed, noise};
 use crate::guardian::wait_for;
+use crate::proxy::Proxy;
 use crate::s3::{ID, KEY, S3};
 
 fn endpoint(bed: &mut Bed) -> &mut BucketEndpoint {
@@ -143,4 +146,78 @@ fn a_server_that_takes_connections_and_says_nothing_is_not_waited_for_when_the_r
     endpoint(&mut bed).endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
     let report = bed.run_within("one", &[Work::Backup], Some(1));
     assert_ne!(report.tasks[0].outcome, Outcome::Succeeded, "{report:#?}");
+}
+
+#[test]
+fn a_connection_that_is_cut_in_the_middle_is_made_anew() {
+    let Some(s3) = S3::start() else { return };
+    let mut bed = Bed::new(30);
+    s3.keep_sets_of(&mut bed);
+    let proxy = Proxy::before(&s3.url());
+    endpoint(&mut bed).endpoint = Some(proxy.url.clone());
+    fs::write(bed.live().join("uploads/large.bin"), noise(40 << 20)).unwrap();
+    proxy.cut_up(20 << 20);
+    let report = bed.back_up("one");
+    assert_eq!((report.outcome().0, proxy.cuts()), (Outcome::Succeeded, (1, 0)), "{report:#?}");
+    for work in [Work::VerifyBackup, Work::RestoreTest] {
+        proxy.cut_down(20 << 20);
+        let report = bed.run("two", &[work]);
+        assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
+    }
+    assert_eq!(proxy.cuts(), (1, 2));
+    assert_eq!(s3.parts(), 0);
+}
+
+#[test]
+fn a_server_that_asks_to_slow_down_to_the_end_is_told_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut bed = Bed::new(10);
+    let Some(s3) = S3::start() else { return };
+    s3.keep_sets_of(&mut bed);
+    endpoint(&mut bed).endpoint = Some(format!("http://{address}"));
+    let server = thread::spawn(move || {
+        let body = format!("<Error><Code>SlowDown</Code><Message>{ID} is too fast</Message></Error>");
+        let mut asked = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+            if head.next().is_none_or(|line| line.unwrap() == "end") {
+                return asked;
+            }
+            let _rest = head.find(|line| line.as_ref().is_ok_and(String::is_empty));
+            asked += 1;
+            let head = "HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length";
+            let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
+        }
+        asked
+    });
+    let report = bed.back_up("one");
+    assert_eq!(report.tasks[0].outcome, Outcome::Failed, "{report:#?}");
+    assert!(told(&report).contains("asked to slow down, and still did"), "{report:#?}");
+    writeln!(std::net::TcpStream::connect(address).unwrap(), "end").unwrap();
+    assert_eq!(server.join().unwrap(), 9, "attempts");
+}
+
+#[test]
+fn a_server_is_trusted_by_the_authority_that_the_bank_names() {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(params, authority_key);
+    let server_key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&server_key, &issuer).unwrap();
+    let Some(s3) = S3::start_with(&[("cert", &server.pem()), ("key", &server_key.serialize_pem())]) else { return };
+    let mut bed = Bed::new(10);
+    s3.keep_sets_of(&mut bed);
+    endpoint(&mut bed).endpoint = Some(s3.url().replace("http://127.0.0.1", "https://localhost"));
+    let report = bed.back_up("one");
+    assert_eq!(report.tasks[0].outcome, Outcome::Failed, "{report:#?}");
+    assert!(told(&report).contains("certificate of an unknown authority"), "{report:#?}");
+    bed.secret("s3", "ca", &authority.pem());
+    let ca = SecretKey { name: "s3".to_owned(), key: "ca".to_owned() };
+    endpoint(&mut bed).tls = Trust { ca: Some(ca), insecure_skip_verify: false };
+    let report = bed.run("two", &[Work::Backup, Work::VerifyBackup]);
+    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
 }

@@ -23,4 +23,5 @@ mod s3;
 mod altered;
 mod away;
 mod deaths;
+mod proxy;
 mod whole;

@@ -32,6 +32,11 @@ impl S3 {
     /// A server with an empty bucket, or none where the gateway is not installed: then the reason is printed, and
     /// `MEMORYBANK_REQUIRE_ALL_TIERS=1` makes it a failure.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with what these files hold that are named to it: `cert` and `key` for TLS.
+    pub fn start_with(named: &[(&str, &str)]) -> Option<Self> {
         let Some(binary) = binary().filter(|binary| binary.exists()) else {
             skipped("no S3 server (versitygw): `make s3` builds one");
             return None;
@@ -39,6 +44,9 @@ impl S3 {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("data").join(BUCKET)).unwrap();
         fs::create_dir(folder.path().join("about")).unwrap();
+        for (name, content) in named {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Mutex::new(serve(&binary, folder.path(), port));
         let this = Self { folder, port, server };
@@ -120,7 +128,14 @@ fn binary() -> Option<PathBuf> {
 
 fn serve(binary: &Path, folder: &Path, port: u16) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    for name in ["cert", "key"] {
+        let path = folder.join(name);
+        if path.exists() {
+            command.arg(format!("--{name}")).arg(path);
+        }
+    }
+    command
         .args(["--quiet", "--port", &format!("127.0.0.1:{port}"), "posix", "--sidecar"])
         .arg(folder.join("about"))
         .arg(folder.join("data"))
