@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BankFacts, NetworkPart, Phase, Retention};
+use crate::domain::{BankFacts, NetworkPart, Phase, Pruning, Purge, Retention};
 use crate::resources::{
-    IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy,
-    ValidRecovery, ValidRun,
+    IntegrityCheckStatus, MemoryBankStatus, PurgeRule, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck,
+    ValidPolicy, ValidRecovery, ValidRun,
 };
 
 /// All that asks for work on one bank.
@@ -23,9 +23,19 @@ pub struct Asks<'a> {
 }
 
 impl Asks<'_> {
-    /// What the policies keep of the bank's sets, of those that say: a suspended bank's too.
-    pub fn retention(&self) -> Vec<Retention> {
-        self.policies.iter().filter_map(|ask| ask.policy.retention).map(Retention::from).collect()
+    /// What goes of the bank and its sets: of the policies that say, what either keeps stays, a suspended one's too.
+    pub fn pruning(&self) -> Pruning {
+        let retention = self.policies.iter().filter_map(|ask| ask.policy.retention).map(Retention::from).collect();
+        let rules: Vec<_> = self.policies.iter().filter_map(|ask| ask.policy.purge).collect();
+        let longest = |of: fn(&PurgeRule) -> Option<u32>| rules.iter().filter_map(of).max();
+        let limits = self.policies.iter().map(|ask| ask.policy.thresholds.backup_max_age_seconds);
+        let purge = limits.min().filter(|_| !rules.is_empty()).map(|backup_max_age_seconds| Purge {
+            deleted_after_seconds: longest(|rule| rule.deleted_after_seconds),
+            access_log_after_seconds: longest(|rule| rule.access_log_after_seconds),
+            history_after_seconds: longest(|rule| rule.history_after_seconds),
+            backup_max_age_seconds,
+        });
+        Pruning { retention, purge }
     }
 }
 

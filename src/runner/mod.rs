@@ -1,6 +1,6 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; Backup and Prune
+//! It decides nothing about when to run, and writes to the bank in a recovery, an optimization and a purge alone; Backup and Prune
 //! write to its repository.
 
 mod audit;
@@ -15,6 +15,7 @@ mod places;
 mod probe;
 mod progress;
 mod prune;
+mod purge;
 mod recover;
 mod remote;
 mod restore;
@@ -178,7 +179,7 @@ impl<E: Exchange> Runner<E> {
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
-            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
+            Work::Prune(pruning) => self.prune(spec, pruning, copies, meter, body).await,
             Work::Recover { events, set, consent } => {
                 let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
                 self.recover(spec, &asked, copies, meter, body).await

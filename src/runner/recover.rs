@@ -3,6 +3,7 @@
 
 mod act;
 mod gather;
+mod points;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

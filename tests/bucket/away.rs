@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use memorybank::domain::{BucketEndpoint, Outcome, RunReport, SecretKey, Trust, Work};
+use memorybank::domain::{BucketEndpoint, Outcome, Pruning, RunReport, SecretKey, Trust, Work};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::bed::{Bed, noise};
@@ -54,7 +54,7 @@ fn what_is_wrong_with_a_bucket_is_told_and_nothing_of_it_says_more_than_it_may()
     ];
     for (wrong, expected) in wrong {
         *endpoint(&mut bed) = wrong;
-        for work in [Work::Backup, Work::VerifyBackup, Work::RestoreTest, Work::Prune { retention: vec![] }] {
+        for work in [Work::Backup, Work::VerifyBackup, Work::RestoreTest, Work::Prune(Pruning::default())] {
             let report = bed.run("two", std::slice::from_ref(&work));
             let message = told(&report);
             assert_ne!(report.tasks[0].outcome, Outcome::Succeeded, "{work:?}: {report:#?}");
@@ -128,7 +128,7 @@ fn two_runs_do_not_write_at_once() {
         wait_for("parts of an upload", || (s3.parts() > 0).then_some(()));
         let mut other = Bed::new(10);
         s3.keep_sets_of(&mut other);
-        let second = other.run("two", &[Work::Prune { retention: vec![] }]);
+        let second = other.run("two", &[Work::Prune(Pruning::default())]);
         (first.join().unwrap(), second)
     });
     assert_eq!(first.outcome().0, Outcome::Succeeded, "{first:#?}");

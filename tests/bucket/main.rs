@@ -9,6 +9,9 @@ mod bed;
 #[path = "../recovery/damaged.rs"]
 #[allow(dead_code)] // What the tests of recoveries need besides.
 mod damaged;
+#[path = "../common/embedder.rs"]
+#[allow(dead_code)] // What the tests of recoveries need besides.
+mod embedder;
 #[path = "../backup/fill.rs"]
 mod fill;
 #[path = "../common/guardian.rs"]

@@ -5,8 +5,8 @@ use std::fs;
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use memorybank::domain::{
-    Consent, Encryption, Outcome, PostgresEndpoint, QdrantEndpoint, RecoveryState, Retention, SecretKey, SqlDatabase,
-    Trust, VectorStore, Work,
+    Consent, Encryption, Outcome, PostgresEndpoint, Pruning, QdrantEndpoint, RecoveryState, Retention, SecretKey,
+    SqlDatabase, Trust, VectorStore, Work,
 };
 
 use crate::bed::{Bed, noise};
@@ -89,7 +89,7 @@ fn a_set_is_made_read_back_restored_and_pruned() {
     fs::write(&odd, "somebody's own").unwrap();
     assert_eq!(names(&s3).len(), 5);
     let retention = Retention { last: 1, daily: 0, weekly: 0, monthly: 0 };
-    let report = bed.run("pruner", &[Work::Prune { retention: vec![retention] }]);
+    let report = bed.run("pruner", &[Work::Prune(Pruning { retention: vec![retention], purge: None })]);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
     // The newest, and the newest that was restored.
     let left = names(&s3);
@@ -104,7 +104,7 @@ fn a_bank_is_brought_back_from_a_bucket() {
     let Some(s3) = S3::start() else { return };
     let mut bank = Damaged::new(40);
     s3.keep_sets_of(&mut bank.bed);
-    let report = bank.bed.run("again", &ALL);
+    let report = bank.bed.run("in-bucket", &ALL);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
     let good = bank.content();
     bank.tear(0, &[0; 200]);

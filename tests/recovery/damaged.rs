@@ -5,20 +5,22 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
+use age::secrecy::ExposeSecret as _;
 use memorybank::domain::{
-    Consent, Digest, IntegrityScope, Level, Outcome, PointId, QdrantEndpoint, RecoveryReport, RecoveryState,
-    TaskReport, Trust, VectorStore, Work,
+    Consent, Digest, Encryption, IntegrityScope, Level, Outcome, PointId, QdrantEndpoint, RecoveryReport,
+    RecoveryState, SecretKey, TaskReport, Trust, VectorStore, Work,
 };
 
 use memorybank::engine::recovery::{Geometry, TablePage};
 
 use crate::bed::Bed;
-use crate::fill::fill;
+use crate::embedder::{self, Embedder};
+use crate::fill::{fill, fill_with};
 use crate::guardian::{files, query};
 use crate::qdrant::{Qdrant, Stored};
 
 pub const NAME: &str = "openmemory";
-const SIZE: usize = 8;
+pub const SIZE: usize = 8;
 
 /// All that people can read of a bank.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +54,33 @@ pub struct Damaged {
 impl Damaged {
     /// Healthy as yet, with baselines and a set that was verified.
     pub fn new(memories: u32) -> Self {
+        let (bed, server) = (Bed::new(memories), Qdrant::start());
+        fill(&bed, &server, NAME, SIZE);
+        Self::of(bed, server)
+    }
+
+    /// The same, of which a model that answers made the vectors.
+    pub fn embedded(memories: u32) -> (Self, Embedder) {
+        let (mut bed, server, model) = (Bed::new(memories), Qdrant::start(), Embedder::start(SIZE));
+        fill_with(&bed, &server, NAME, SIZE, |text| embedder::vector(embedder::MODEL, text, SIZE));
+        bed.bank.embedding = Some(model.endpoint());
+        bed.secret("model", "key", Embedder::key());
+        (Self::of(bed, server), model)
+    }
+
+    /// The same, whose sets are encrypted.
+    pub fn sealed(memories: u32) -> Self {
         let (mut bed, server) = (Bed::new(memories), Qdrant::start());
         fill(&bed, &server, NAME, SIZE);
+        let identity = age::x25519::Identity::generate();
+        bed.secret("age", "key", identity.to_string().expose_secret());
+        let key = SecretKey { name: "age".to_owned(), key: "key".to_owned() };
+        let encryption = Encryption { recipients: vec![identity.to_public().to_string()], identity: Some(key) };
+        bed.bank.repository.as_mut().unwrap().encryption = Some(encryption);
+        Self::of(bed, server)
+    }
+
+    fn of(mut bed: Bed, server: Qdrant) -> Self {
         bed.bank.vector_store = Some(VectorStore::Qdrant(QdrantEndpoint {
             url: server.url(),
             api_key: None,
@@ -153,6 +180,12 @@ impl Damaged {
                 TablePage::Interior(below, _) => page = u64::from(below[0]),
             }
         }
+    }
+
+    /// How many memories are in a state.
+    pub fn rows(&self, state: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM memories WHERE state = '{state}'");
+        query(&self.database(), &sql)[0][0].parse().unwrap()
     }
 
     pub fn upload(&self) -> PathBuf {

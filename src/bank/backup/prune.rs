@@ -1,5 +1,7 @@
 //! Removes the sets that no retention keeps.
 
+use jiff::Timestamp;
+
 use super::error::BackupError;
 use super::examine::manifest;
 use super::lock::Lock;
@@ -17,6 +19,8 @@ pub struct Pruned {
     pub kept: usize,
     /// How many of them are verified: while none is, none goes.
     pub verified: usize,
+    /// When the newest of these was begun.
+    pub newest: Option<Timestamp>,
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
@@ -56,7 +60,9 @@ fn locked(
     gone.sort();
     let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
     meter.grow(gone.len() as u64);
-    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified };
+    let newest =
+        sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).map(|set| set.name.started()).max();
+    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified, newest };
     for name in gone {
         meter.check()?;
         lock.renew()?;

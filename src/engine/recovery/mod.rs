@@ -3,9 +3,13 @@
 mod after;
 mod pages;
 mod plan;
+mod point;
+mod points;
 mod restored;
 
 pub use after::{Seen, is_gone, why_back};
 pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
 pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, covers, plan};
+pub use point::{MemoryText, hash, hashed};
+pub use points::{Model, PointsKnown, Repair};
 pub use restored::{Found, differs, excess};

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::engine::backup::PartKind;
 use crate::engine::integrity::vectors::VECTORS;
+use crate::engine::recovery::Repair;
 use crate::runner::body::Body;
 use crate::runner::copies::{DATABASE, blocking};
 use crate::runner::{Exchange, Runner};
@@ -56,13 +57,20 @@ impl<E: Exchange> Steps<'_, E> {
         };
         for at in steps {
             let step = &plan.steps[*at];
+            let points = Repair::of_step(step).is_some();
+            if points && quarantine.journal.kept.iter().any(|kept| matches!(kept, Kept::Collection { .. })) {
+                continue;
+            }
             let kept = match step.action {
                 RepairAction::Reindex | RepairAction::RestoreDatabase | RepairAction::SalvageDatabase => {
                     self.keep_database(&step.target, &quarantine).await
                 }
                 RepairAction::RestoreFiles => self.keep_files(&step.target, &quarantine),
-                RepairAction::RestoreCollection => self.keep_collection(&quarantine).await,
-                RepairAction::ReEmbed | RepairAction::DeleteOrphans | RepairAction::SyncText => Err(beyond(step)),
+                RepairAction::RestoreCollection
+                | RepairAction::ReEmbed
+                | RepairAction::DeleteOrphans
+                | RepairAction::SyncText
+                | RepairAction::WriteHash => self.keep_collection(&quarantine).await,
             };
             let kept = kept.and_then(|kept| {
                 quarantine.journal.kept.push(kept);
@@ -96,6 +104,9 @@ impl<E: Exchange> Steps<'_, E> {
 
     async fn step(&self, step: &RecoveryStep) -> Result<(), String> {
         let target = step.target.as_str();
+        if let Some(repair) = Repair::of_step(step) {
+            return self.points(repair).await;
+        }
         match step.action {
             RepairAction::Reindex => {
                 let live = self.live(target)?;
@@ -104,8 +115,7 @@ impl<E: Exchange> Steps<'_, E> {
             RepairAction::RestoreDatabase => self.replace(target, self.sources.restored.get(target)).await,
             RepairAction::SalvageDatabase => self.replace(target, self.sources.salvaged.get(target)).await,
             RepairAction::RestoreFiles => self.files(target).await,
-            RepairAction::RestoreCollection => self.collection().await,
-            RepairAction::ReEmbed | RepairAction::DeleteOrphans | RepairAction::SyncText => Err(beyond(step)),
+            _ => self.collection().await,
         }
     }
 
@@ -189,7 +199,7 @@ impl<E: Exchange> Steps<'_, E> {
         }
     }
 
-    fn qdrant(&self) -> Result<(&Client, &QdrantEndpoint), String> {
+    pub(super) fn qdrant(&self) -> Result<(&Client, &QdrantEndpoint), String> {
         match (self.client, &self.spec.bank.vector_store) {
             (Some(client), Some(VectorStore::Qdrant(endpoint))) => Ok((client, endpoint)),
             _ => Err("the bank declares no Qdrant".to_owned()),
@@ -338,8 +348,4 @@ fn room(folder: &Path, size: u64) -> Result<(), String> {
         return Err(format!("{} has {free} bytes free, and {needed} are needed: make room", folder.display()));
     }
     Ok(())
-}
-
-fn beyond(step: &RecoveryStep) -> String {
-    format!("this version cannot {}", step.action.name())
 }
