@@ -10,7 +10,6 @@ mod bed;
 #[allow(dead_code)] // What the tests of recoveries need besides.
 mod damaged;
 #[path = "../common/embedder.rs"]
-#[allow(dead_code)] // What the tests of recoveries need besides.
 mod embedder;
 #[path = "../backup/fill.rs"]
 mod fill;
