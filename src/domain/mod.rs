@@ -31,7 +31,8 @@ pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};
 pub use endpoint::{
-    ApiEndpoint, Canary, EmbeddingEndpoint, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, Trust,
+    ApiEndpoint, BucketEndpoint, Canary, EmbeddingEndpoint, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint,
+    SecretKey, Trust,
 };
 pub use facts::{BankFacts, CorruptionSummary, FindingSummary, Measurement};
 pub use finding::{Finding, FindingState, SecurityEventType};

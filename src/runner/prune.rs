@@ -28,7 +28,7 @@ impl<E: Exchange> Runner<E> {
         body: &mut Body,
     ) -> Result<(), String> {
         let mut verified = None;
-        match self.repository(&spec.namespace, &spec.bank) {
+        match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => {
                 verified = self.prune_sets(&repository, &pruning.retention, copies, meter, body).await?;
                 self.prune_snapshots(spec, &repository, body).await?;
@@ -85,7 +85,7 @@ impl<E: Exchange> Runner<E> {
     /// Removes from the vector server the snapshots that backups noted as theirs and left there.
     async fn prune_snapshots(&self, spec: &RunSpec, repository: &Repository, body: &mut Body) -> Result<(), String> {
         let Some(VectorStore::Qdrant(endpoint)) = &spec.bank.vector_store else { return Ok(()) };
-        if repository.litter().map_err(|error| error.to_string())?.is_empty() {
+        if repository.litter().await.map_err(|error| error.to_string())?.is_empty() {
             body.checks.push(Check::passed(SNAPSHOTS, VECTORS, "no backup left a snapshot on the server"));
             return Ok(());
         }

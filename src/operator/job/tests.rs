@@ -112,6 +112,23 @@ fn backup_and_prune_alone_write_and_to_the_repository_alone() {
 }
 
 #[test]
+fn what_opens_a_bucket_is_mounted_and_no_volume_is_written_to() {
+    let s3 = "  repository: {s3: {bucket: sets, credentialsSecretRef: {name: keys}}}\n  files:\n";
+    let bank = bank(&BANK.replace("  files:\n", s3));
+    let tasks: Vec<Task> = serde_json::from_str(r#"[{"name": "backup", "task": "Backup"}]"#).unwrap();
+    assert_eq!(needs::written(&bank.bank, &tasks).len(), 0);
+    let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &Pruning::default());
+    let sent = serde_json::to_string(&spec).unwrap();
+    assert!(sent.contains(r#""s3":{"bucket":"sets","prefix":"","credentials":"keys""#), "{sent}");
+    let pod = build(&bank, &spec, None).unwrap().spec.unwrap().template.spec.unwrap();
+    let secrets = pod.volumes.unwrap().into_iter().find(|volume| volume.name == "mb-secrets").unwrap();
+    let sources = secrets.projected.unwrap().sources.unwrap().into_iter().filter_map(|source| source.secret);
+    let paths = sources.flat_map(|secret| secret.items.unwrap()).map(|item| item.path);
+    let paths: Vec<_> = paths.filter(|path| path.starts_with("keys/")).collect();
+    assert_eq!(paths, ["keys/AWS_ACCESS_KEY_ID", "keys/AWS_SECRET_ACCESS_KEY"]);
+}
+
+#[test]
 fn a_purge_writes_to_the_databases() {
     let bank = bank(BANK);
     let purge = Purge {
