@@ -172,7 +172,7 @@ fn rows(database: &Path, generated: Generated) {
         insert.execute("INSERT INTO users (id, user_id, name) VALUES (?1, ?2, 'u')", [id(user), name]).unwrap();
     }
     insert.execute("INSERT INTO apps (id, owner_id, name) VALUES (?1, ?2, 'assistant')", [id(99), id(0)]).unwrap();
-    let sql = "INSERT INTO memories (id, user_id, app_id, content, state, created_at, updated_at) \
+    let sql = "INSERT OR IGNORE INTO memories (id, user_id, app_id, content, state, created_at, updated_at) \
                VALUES (?1, ?2, ?3, ?4, 'active', ?5, ?5)";
     let mut memory = insert.prepare(sql).unwrap();
     for index in 0..generated.count {

@@ -143,7 +143,7 @@ pub enum RunOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::{ConditionStatus, Config};
+    use crate::resources::Config;
 
     const POLICIES: &str = "
 apiVersion: memorybank.dev/v1alpha1

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, EntryType};
 use zstd::stream::read::Decoder;
 
+use super::aside::Aside;
 use super::error::{BackupError, at};
-use super::pipe::Counted;
 use super::seal::{Closed, Identity, Opened};
 use super::set::{Set, Stored};
 use super::snapshot;
@@ -182,7 +182,7 @@ fn read_part(
     if size != part.stored_bytes {
         return changed(format!("it has {size} bytes, and was written with {}", part.stored_bytes));
     }
-    let mut stored = Counted::new(Watched { file, meter });
+    let mut stored = Aside::new(Watched { file, meter }).map_err(at(path))?;
     let opened = match identity {
         None => Ok(Opened::Plain(&mut stored)),
         Some(Ok(identity)) => identity.open(&mut stored),
@@ -195,8 +195,9 @@ fn read_part(
     meter.check()?;
     // What is left where unpacking broke off: only the digest of all tells that a byte was changed.
     io::copy(&mut stored, &mut io::sink()).map_err(at(path))?;
-    if stored.digest() != part.sha256 {
-        return changed(format!("it has the digest {}, and was written with {}", stored.digest(), part.sha256));
+    let digest = stored.digest().map_err(at(path))?;
+    if digest != part.sha256 {
+        return changed(format!("it has the digest {digest}, and was written with {}", part.sha256));
     }
     Ok(read)
 }
@@ -210,13 +211,14 @@ fn content(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Resu
         PartKind::Config => |_, _| Ok(()),
     };
     let Some(expected) = part.raw_sha256 else { return Ok(look(stored, part)) };
-    let mut raw = Counted::new(stored);
+    let mut raw = Aside::new(stored).map_err(at(Path::new(&part.path)))?;
     let looked = look(&mut raw, part);
     if let Err(error) = io::copy(&mut raw, &mut io::sink()) {
         return Ok(Err(format!("it cannot be decrypted to its end: {error}")));
     }
-    if raw.digest() != expected {
-        return Ok(Err(format!("its content has {} bytes and the digest {}", raw.bytes, raw.digest())));
+    let digest = raw.digest().map_err(at(Path::new(&part.path)))?;
+    if digest != expected {
+        return Ok(Err(format!("its content has {} bytes and the digest {digest}", raw.bytes)));
     }
     Ok(looked)
 }
@@ -243,7 +245,7 @@ fn unpack(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Resul
         Err(error) => return Ok(Err(error.to_string())),
     };
     // Not a byte more than was written, whatever it claims to hold.
-    let mut raw = Counted::new(decoder.take(part.bytes.saturating_add(1)));
+    let mut raw = Aside::new(decoder.take(part.bytes.saturating_add(1))).map_err(at(Path::new(&part.path)))?;
     let walked = match part.kind {
         PartKind::Files => walk(&mut raw, part.files.unwrap_or_default()),
         PartKind::Sqlite | PartKind::Vectors | PartKind::Config | PartKind::Ddl | PartKind::Rows => Ok(()),
@@ -263,11 +265,14 @@ fn unpack(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Resul
             Ok(read) => read,
             Err(error) => return Ok(Err(format!("it cannot be unpacked to its end: {error}"))),
         };
-        lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
+        if part.kind == PartKind::Rows {
+            lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
+        }
         to.write_all(&buffer[..read]).map_err(at(unpacked.unwrap_or(Path::new(&part.path))))?;
     }
-    if raw.bytes != part.bytes || Some(raw.digest()) != part.raw_sha256 {
-        return Ok(Err(format!("its content has {} bytes and the digest {}", raw.bytes, raw.digest())));
+    let digest = raw.digest().map_err(at(Path::new(&part.path)))?;
+    if raw.bytes != part.bytes || Some(digest) != part.raw_sha256 {
+        return Ok(Err(format!("its content has {} bytes and the digest {digest}", raw.bytes)));
     }
     let rows: u64 = part.rows.values().sum();
     if part.kind == PartKind::Rows && lines != rows {

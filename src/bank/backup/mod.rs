@@ -3,6 +3,7 @@
 //! Sets lie in a folder or in a bucket ([`Repository`]). Folders are files of our own and not those of `object_store`: a set
 //! is made by one rename of a synced folder, its files are opened without following links, and room is looked at first.
 
+mod aside;
 mod bucket;
 mod error;
 mod examine;
