@@ -310,7 +310,7 @@ fn odd_values() -> Vec<Value> {
 }
 
 /// Members that may be missing, put in beside what is there.
-const MEMBERS: [&str; 28] = [
+const MEMBERS: [&str; 29] = [
     "sqlite",
     "postgres",
     "qdrant",
