@@ -11,7 +11,7 @@ use super::copies::{Copies, DATABASE, HISTORY, blocking};
 use super::verify::components;
 use super::{Exchange, Runner};
 use crate::bank::backup::{BackupError, Database, Examined, Fault, examine, unseal};
-use crate::bank::consistency::{Database as Compared, Settings, Shelf, StoredPoints, compare};
+use crate::bank::consistency::{Database as Compared, Settings, Shelf, SqlSide, StoredPoints, compare};
 use crate::bank::qdrant::{Client, QdrantError};
 use crate::bank::recovery::{Temporary, archived, leftovers};
 use crate::bank::sqlite::{SchemaKind, check};
@@ -383,14 +383,14 @@ impl<E: Exchange> Trial<'_, E> {
         let store = VectorStore::Qdrant(endpoint);
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         let points = StoredPoints::memories(&self.spec.namespace, &store, &secrets).await.map_err(Stop::Unknown)?;
-        let database = Compared {
+        let database = SqlSide::Sqlite(Compared {
             copy: memories.to_owned(),
             // What changed while the set was made may be on one side alone.
             copied: self.manifest.started,
             root: folder.to_owned(),
             path: name.to_owned(),
             scratch: self.runner.places.scratch.clone(),
-        };
+        });
         let settings = Settings { share: Share::All, grace: Duration::ZERO, patience: Duration::ZERO };
         let shelf = ReadOnly(&self.runner.exchange);
         let compared = compare(&database, points, &shelf, settings, self.meter).await;

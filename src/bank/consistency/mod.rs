@@ -7,10 +7,12 @@ mod feed;
 mod old;
 mod points;
 mod report;
+mod rows;
 mod second;
 mod source;
 
-pub use compare::{Compared, Database, Settings, Shelf, compare};
+pub use compare::{Compared, Settings, Shelf, compare};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points};
+pub use rows::{Database, SqlSide};
 pub use source::StoredPoints;

@@ -3,6 +3,7 @@
 mod amcheck;
 mod catalogue;
 mod count;
+mod memories;
 mod optimize;
 mod rows;
 mod session;
@@ -14,6 +15,7 @@ use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
 
 pub use count::count_rows;
+pub use memories::{PostgresMemories, PostgresReader};
 pub use optimize::{Optimized, optimize_postgres};
 
 /// The check that is the connection itself.
