@@ -103,7 +103,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// The rows and the vector store of a bank, or for people why they cannot be compared.
-    async fn sides<'s>(
+    pub(super) async fn sides<'s>(
         &self,
         spec: &'s RunSpec,
         copies: &mut Copies<'_>,

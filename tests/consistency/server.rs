@@ -160,7 +160,11 @@ async fn each_fault_is_told_as_what_it_is(pair: &Pair) {
     let cases: [(Change, Change, &str, &str, u32); 7] = [
         (|p| p.remove(3), |p| p.put(3, payload(3)), "consistency-missing", "I1", 3),
         (
-            |p| p.sql("UPDATE memories SET state = 'deleted', deleted_at = '2025-10-02' WHERE id = md5('memory4')::uuid"),
+            |p| {
+                p.sql(
+                    "UPDATE memories SET state = 'deleted', deleted_at = '2025-10-02' WHERE id = md5('memory4')::uuid",
+                )
+            },
             |p| p.sql("UPDATE memories SET state = 'active', deleted_at = NULL WHERE id = md5('memory4')::uuid"),
             "consistency-deleted",
             "I2",

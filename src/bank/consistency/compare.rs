@@ -109,8 +109,7 @@ async fn work<P: Points, S: Shelf>(
     let (chosen, cursor) = choose(old.as_ref().map(|old| &old.index), &sums, settings.share);
     read.chosen = chosen.iter().filter(|chosen| **chosen).count();
     read.first = old.is_none();
-    let mut writer =
-        Writer::new(old.as_ref().map(|old| &old.index), moment.as_microsecond(), cursor, settings.share);
+    let mut writer = Writer::new(old.as_ref().map(|old| &old.index), moment.as_microsecond(), cursor, settings.share);
     let spans = feed::spans(&chosen);
     let (mut row_feed, row_task) = feed::rows(reader, spans.clone());
     let (mut point_feed, point_task) = feed::points(points, spans, &sums);

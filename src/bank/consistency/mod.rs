@@ -14,5 +14,5 @@ mod source;
 pub use compare::{Compared, Settings, Shelf, compare};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points};
-pub use rows::{Database, SqlSide};
+pub use rows::{Database, RowReader, SqlSide};
 pub use source::StoredPoints;

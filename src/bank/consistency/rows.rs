@@ -66,6 +66,13 @@ impl SqlSide {
         Ok(RowReader { at, bytes: 0, side: Side::Sqlite(reader, MemorySpan::new(1, 0)), _copy: Some(copy) })
     }
 
+    /// A reader of all of the rows, in ascending order.
+    pub async fn all(&self) -> Result<RowReader, String> {
+        let mut reader = self.open().await?;
+        reader.enter(0, u128::MAX);
+        Ok(reader)
+    }
+
     /// The check that tells what is wrong with the index over ids.
     pub(super) const fn index_check(&self) -> &'static str {
         match self {
@@ -76,11 +83,11 @@ impl SqlSide {
 }
 
 /// Reads the memories of one moment. Errors are words for people.
-pub(super) struct RowReader {
+pub struct RowReader {
     /// That moment: what changed after it is not told.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
     /// About what there is to read.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     side: Side,
     /// Where the copy is this reader's alone: it goes with it.
     _copy: Option<SqliteCopy>,
@@ -94,7 +101,7 @@ enum Side {
 
 impl RowReader {
     /// The sums of all rows by range, read in the order of storage and by no index.
-    pub async fn sums(&mut self) -> Result<Sums, String> {
+    pub(super) async fn sums(&mut self) -> Result<Sums, String> {
         match &mut self.side {
             Side::Sqlite(reader, ..) => reader.sums().await,
             Side::Postgres(reader) => reader.sums().await,
@@ -102,7 +109,7 @@ impl RowReader {
     }
 
     /// About how many memories there are.
-    pub async fn count(&mut self) -> Result<u64, String> {
+    pub(super) async fn count(&mut self) -> Result<u64, String> {
         match &mut self.side {
             Side::Sqlite(reader, ..) => reader.count().await,
             Side::Postgres(reader) => reader.count().await,
@@ -110,7 +117,7 @@ impl RowReader {
     }
 
     /// Gives the id of each memory that is not deleted.
-    pub async fn live(&mut self, take: impl FnMut(u128)) -> Result<(), String> {
+    pub(super) async fn live(&mut self, take: impl FnMut(u128)) -> Result<(), String> {
         match &mut self.side {
             Side::Sqlite(reader, ..) => reader.live(take).await,
             Side::Postgres(reader) => reader.live(take).await,
@@ -118,7 +125,7 @@ impl RowReader {
     }
 
     /// Goes on with the ids from one to another, both included.
-    pub fn enter(&mut self, first: u128, last: u128) {
+    pub(super) fn enter(&mut self, first: u128, last: u128) {
         match &mut self.side {
             Side::Sqlite(_, span) => *span = MemorySpan::new(first, last),
             Side::Postgres(reader) => reader.enter(first, last),

@@ -1,5 +1,6 @@
 //! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions.
 
+mod activity;
 mod amcheck;
 mod catalogue;
 mod count;
@@ -14,6 +15,7 @@ use crate::domain::{Check, CorruptionEvent, Level, PostgresEndpoint, Sample};
 use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
 
+pub use activity::{Activity, activity};
 pub use count::count_rows;
 pub use memories::{PostgresMemories, PostgresReader};
 pub use optimize::{Optimized, optimize_postgres};

@@ -4,8 +4,10 @@ mod after;
 mod pages;
 mod plan;
 mod restored;
+mod server;
 
 pub use after::{Seen, is_gone, why_back};
 pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
 pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, covers, plan};
 pub use restored::{Found, differs, excess};
+pub use server::{Beside, TableKnown};
