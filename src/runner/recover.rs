@@ -3,6 +3,7 @@
 
 mod act;
 mod gather;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::body::Body;
 use super::copies::{Copies, blocking};
 use super::integrity::{Depth, check_databases};
 use super::{Exchange, Runner};
+use crate::bank::postgres::Activity;
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{Phase, Quarantine};
 use crate::bank::sqlite::Stand;
@@ -44,11 +46,17 @@ pub(super) struct Asked<'a> {
 struct Standing {
     files: Vec<Stand>,
     points: Option<u64>,
+    /// Of a server, as far as it tells: what is written there is told a little later.
+    servers: Vec<Option<Activity>>,
 }
 
 impl Standing {
     fn same(&self, other: &Self) -> bool {
-        self.points == other.points && self.files.iter().zip(&other.files).all(|(one, other)| one.same(other))
+        let open = self.servers.iter().flatten().any(|server| server.open > 0);
+        !open
+            && self.points == other.points
+            && self.servers == other.servers
+            && self.files.iter().zip(&other.files).all(|(one, other)| one.same(other))
     }
 }
 
@@ -76,14 +84,14 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let again = match self.roll_back_unfinished(&home, &copies.uid, client.as_ref(), meter).await? {
+        let again = match self.roll_back_unfinished(spec, &home, &copies.uid, client.as_ref(), meter).await? {
             Ok(again) => again,
             Err(why) => {
                 unmeasured(body, why);
                 return Ok(());
             }
         };
-        let Some(standing) = self.quiet(&spec.bank, client.as_ref(), meter).await? else {
+        let Some(standing) = self.quiet(spec, client.as_ref(), meter).await? else {
             let why = format!(
                 "something writes to the bank: it did not stand still for {} s within {} s; stop it, and recover again",
                 QUIET.as_secs(),
@@ -160,7 +168,7 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        if !self.standing(&spec.bank, client).await.same(&standing) {
+        if !self.standing(spec, client).await.same(&standing) {
             quarantine.abandon().map_err(|error| error.to_string())?;
             let why =
                 "nothing was changed: somebody wrote to the bank while it was looked at; stop it, and recover again";
@@ -203,7 +211,7 @@ impl<E: Exchange> Runner<E> {
         };
         take(body, before);
         report.mended = mended(spec, &planned, &steps, &chosen, |_| false);
-        let back = self.roll_back(&mut quarantine, client).await;
+        let back = self.roll_back(spec, &mut quarantine, client).await;
         (report.state, report.lost_memories) = match &back {
             Ok(()) => (RecoveryState::RolledBack, Some(0)),
             Err(_) => (RecoveryState::Failed, None),
@@ -275,19 +283,19 @@ impl<E: Exchange> Runner<E> {
     /// Waits until nothing writes to the bank; how it stands then, or none where that did not come.
     async fn quiet(
         &self,
-        bank: &Bank,
+        spec: &RunSpec,
         client: Option<&Client>,
         meter: &Arc<Meter>,
     ) -> Result<Option<Standing>, String> {
         let begun = std::time::Instant::now();
-        let (mut since, mut last) = (begun, self.standing(bank, client).await);
+        let (mut since, mut last) = (begun, self.standing(spec, client).await);
         while since.elapsed() < QUIET {
             if begun.elapsed() > PATIENCE {
                 return Ok(None);
             }
             let pause = meter.unless_cancelled(tokio::time::sleep(LOOK)).await;
             pause.map_err(|cancelled| cancelled.to_string())?;
-            let now = self.standing(bank, client).await;
+            let now = self.standing(spec, client).await;
             if !now.same(&last) {
                 (since, last) = (std::time::Instant::now(), now);
             }
@@ -295,7 +303,8 @@ impl<E: Exchange> Runner<E> {
         Ok(Some(last))
     }
 
-    async fn standing(&self, bank: &Bank, client: Option<&Client>) -> Standing {
+    async fn standing(&self, spec: &RunSpec, client: Option<&Client>) -> Standing {
+        let bank = &spec.bank;
         let files = sqlite_files(bank).into_iter().filter_map(|(_, place)| {
             let root = self.places.volume(&place.volume).ok()?;
             Some(Stand::look(root, &place.path))
@@ -305,7 +314,7 @@ impl<E: Exchange> Runner<E> {
             (Some(client), Some(VectorStore::Qdrant(endpoint))) => client.count(&endpoint.collection).await.ok(),
             _ => None,
         };
-        Standing { files, points }
+        Standing { files, points, servers: self.activity(spec).await }
     }
 
     /// All checks of the bank at level Full. It stands still: nothing needs a second look.
@@ -334,6 +343,7 @@ impl<E: Exchange> Runner<E> {
     /// not touched, for the bank may have lived on since: the inner error says what a person has to do.
     async fn roll_back_unfinished(
         &self,
+        spec: &RunSpec,
         home: &Path,
         uid: &str,
         client: Option<&Client>,
@@ -360,7 +370,7 @@ impl<E: Exchange> Runner<E> {
                      journal.json there"
                 )));
             }
-            self.roll_back(&mut quarantine, client).await.map_err(|stuck| {
+            self.roll_back(spec, &mut quarantine, client).await.map_err(|stuck| {
                 let kept = quarantine.folder().display();
                 format!(
                     "what run {run} left in the middle could not be rolled back: {stuck}. {kept} has what the bank was"

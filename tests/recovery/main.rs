@@ -10,6 +10,10 @@ mod bed;
 mod fill;
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/postgres.rs"]
+mod postgres;
+#[path = "../common/postgres_bank.rs"]
+mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -18,3 +22,4 @@ mod damaged;
 mod deaths;
 mod full_disk;
 mod matrix;
+mod server;
