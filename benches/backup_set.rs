@@ -153,7 +153,7 @@ async fn run(folder: &Path, tree: &str, outputs: &Outputs, uid: &str, work: Work
         database: None,
         history: None,
         vector_store: None,
-        dimensions: None,
+        embedding: None,
         api: None,
         volumes: vec!["data".to_owned(), "sets".to_owned()],
         files: vec![FileTree { name: tree.to_owned(), root: place("data", tree), mutable: Mutable::Append }],

@@ -93,7 +93,7 @@ async fn check(store: &VectorStore) -> TaskReport {
         database: None,
         history: None,
         vector_store: Some(store.clone()),
-        dimensions: None,
+        embedding: None,
         api: None,
         volumes: Vec::new(),
         files: Vec::new(),

@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod consistency;
+pub mod embed;
 pub mod files;
 pub mod leaks;
 pub mod postgres;

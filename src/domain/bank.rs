@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{ApiEndpoint, Canary, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey};
+use super::{
+    ApiEndpoint, Canary, EmbeddingEndpoint, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey,
+};
 
 /// Which dialect of API and schema a bank speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,9 +112,9 @@ pub struct Bank {
     /// Its vector store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_store: Option<VectorStore>,
-    /// The length of the vectors that its embedder makes, where it declares one.
+    /// What embeds its memories, where it declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dimensions: Option<u32>,
+    pub embedding: Option<EmbeddingEndpoint>,
     /// Its HTTP API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiEndpoint>,

@@ -82,6 +82,24 @@ pub struct QdrantEndpoint {
     pub tls: Trust,
 }
 
+/// The model that embeds the memories of a bank, behind an API like that of `OpenAI`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmbeddingEndpoint {
+    /// The address of its API, below which `/embeddings` is; without user information.
+    pub url: String,
+    /// The model's name.
+    pub model: String,
+    /// How many numbers its vectors have.
+    pub dimensions: u32,
+    /// Its API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// How its certificate is verified.
+    #[serde(default)]
+    pub tls: Trust,
+}
+
 /// A table of a PostgreSQL database with pgvector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -29,7 +29,9 @@ pub use bank::{
 pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};
-pub use endpoint::{ApiEndpoint, Canary, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, Trust};
+pub use endpoint::{
+    ApiEndpoint, Canary, EmbeddingEndpoint, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, Trust,
+};
 pub use facts::{BankFacts, CorruptionSummary, FindingSummary, Measurement};
 pub use finding::{Finding, FindingState, SecurityEventType};
 pub use level::Level;

@@ -32,13 +32,15 @@ pub enum RepairAction {
     ReEmbed,
     /// Removes points that no row has.
     DeleteOrphans,
-    /// Writes the texts of the database into the payloads.
+    /// Puts the texts of the database, and vectors of them, in place of others.
     SyncText,
+    /// Writes the hash of a text beside it where there is none.
+    WriteHash,
 }
 
 impl RepairAction {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Reindex,
         Self::RestoreDatabase,
         Self::SalvageDatabase,
@@ -47,6 +49,7 @@ impl RepairAction {
         Self::ReEmbed,
         Self::DeleteOrphans,
         Self::SyncText,
+        Self::WriteHash,
     ];
 
     /// The form in documents and records.
@@ -60,6 +63,7 @@ impl RepairAction {
             Self::ReEmbed => "ReEmbed",
             Self::DeleteOrphans => "DeleteOrphans",
             Self::SyncText => "SyncText",
+            Self::WriteHash => "WriteHash",
         }
     }
 }

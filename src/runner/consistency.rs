@@ -5,11 +5,13 @@ use super::body::Body;
 use super::copies::Copies;
 use super::{Exchange, Runner};
 use crate::bank::consistency::{Compared, Database, Settings, Shelf, SqlSide, StoredPoints, check_links, compare};
+use crate::bank::embed::{self, Embedder};
 use crate::bank::postgres::PostgresMemories;
+use crate::bank::vectors::VectorSource;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{Check, Flavor, Level, Output, Reason, RunSpec, SqlDatabase, VectorStore, Verdict};
 use crate::engine::consistency::baseline::Share;
-use crate::engine::consistency::{Fault, RepairPlan};
+use crate::engine::consistency::{Fault, RepairPlan, Sampled};
 
 /// How long a change may take to reach both sides of a bank.
 pub(super) const GRACE: Duration = Duration::from_mins(1);
@@ -83,7 +85,31 @@ impl<E: Exchange> Runner<E> {
             }
             Err(why) => body.checks.push(Check::unknown(ENTITIES, Fault::Missing.component(), why)),
         }
+        if share != Share::Percent(0)
+            && let Some(embedding) = &spec.bank.embedding
+        {
+            let sampled = meter.unless_cancelled(self.sample(spec)).await.map_err(|cancelled| cancelled.to_string())?;
+            let (check, event) = match sampled {
+                Ok(sampled) => sampled.judge(&embedding.model),
+                Err(why) => (Sampled::unknown(why), None),
+            };
+            body.checks.push(check);
+            body.corruption.extend(event);
+        }
         Ok(())
+    }
+
+    /// Compares some points with what the declared model makes of their texts. Errors are words for people.
+    pub(super) async fn sample(&self, spec: &RunSpec) -> Result<Sampled, String> {
+        let (Some(endpoint), Some(store)) = (&spec.bank.embedding, &spec.bank.vector_store) else {
+            return Err("the bank declares no embedding".to_owned());
+        };
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let told = |error: &dyn std::error::Error| error.to_string();
+        let mut embedder = Embedder::open(&spec.namespace, endpoint, &secrets).await.map_err(|error| told(&error))?;
+        let source = VectorSource::open(&spec.namespace, store, &secrets).await.map_err(|error| told(&error))?;
+        let collection = source.collection().await.map_err(|error| told(&error))?;
+        embed::sample(&mut embedder, &source, &collection).await.map_err(|error| told(&error))
     }
 
     /// The task `ConsistencyCheck`: it has no scopes, so that what could not be measured is told for the whole.

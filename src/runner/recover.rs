@@ -3,6 +3,7 @@
 
 mod act;
 mod gather;
+mod points;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -41,8 +41,8 @@ pub(super) async fn check_store<S: Secrets>(
         }
     };
     let Some(collection) = of_collection(&source, body).await else { return Ok(()) };
-    if let Some(dimensions) = bank.dimensions {
-        take(body, collection.judge_size(dimensions));
+    if let Some(embedding) = &bank.embedding {
+        take(body, collection.judge_size(embedding.dimensions));
     }
     match source.shards().await {
         Ok(None) => {}

@@ -134,7 +134,7 @@ mod tests {
             database: None,
             history: None,
             vector_store: None,
-            dimensions: None,
+            embedding: None,
             api: Some(api),
             volumes: Vec::new(),
             files: Vec::new(),

@@ -66,7 +66,7 @@ impl Bed {
             database: Some(SqlDatabase::Sqlite(place("data", "openmemory.db"))),
             history: Some(place("data", ".mem0/history.db")),
             vector_store: None,
-            dimensions: None,
+            embedding: None,
             api: None,
             volumes: vec!["data".to_owned(), "sets".to_owned()],
             files: vec![tree("uploads", "data", "uploads", Mutable::Append)],

@@ -89,7 +89,7 @@ impl Pair {
             })),
             history: None,
             vector_store: Some(VectorStore::Qdrant(endpoint)),
-            dimensions: None,
+            embedding: None,
             api: None,
             volumes: vec!["data".to_owned()],
             files: Vec::new(),

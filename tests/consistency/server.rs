@@ -130,7 +130,7 @@ impl Pair {
             database: Some(SqlDatabase::Postgres(PostgresEndpoint { url: key(), schema: "public".to_owned() })),
             history: None,
             vector_store: Some(self.store()),
-            dimensions: None,
+            embedding: None,
             api: None,
             volumes: Vec::new(),
             files: Vec::new(),

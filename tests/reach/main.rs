@@ -30,7 +30,7 @@ fn bank() -> Bank {
         database: None,
         history: None,
         vector_store: None,
-        dimensions: None,
+        embedding: None,
         api: None,
         volumes: Vec::new(),
         files: Vec::new(),

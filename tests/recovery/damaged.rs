@@ -13,12 +13,13 @@ use memorybank::domain::{
 use memorybank::engine::recovery::{Geometry, TablePage};
 
 use crate::bed::Bed;
-use crate::fill::fill;
+use crate::embedder::{self, Embedder};
+use crate::fill::{fill, fill_with};
 use crate::guardian::{files, query};
 use crate::qdrant::{Qdrant, Stored};
 
 pub const NAME: &str = "openmemory";
-const SIZE: usize = 8;
+pub const SIZE: usize = 8;
 
 /// All that people can read of a bank.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +53,21 @@ pub struct Damaged {
 impl Damaged {
     /// Healthy as yet, with baselines and a set that was verified.
     pub fn new(memories: u32) -> Self {
-        let (mut bed, server) = (Bed::new(memories), Qdrant::start());
+        let (bed, server) = (Bed::new(memories), Qdrant::start());
         fill(&bed, &server, NAME, SIZE);
+        Self::of(bed, server)
+    }
+
+    /// The same, of which a model that answers made the vectors.
+    pub fn embedded(memories: u32) -> (Self, Embedder) {
+        let (mut bed, server, model) = (Bed::new(memories), Qdrant::start(), Embedder::start(SIZE));
+        fill_with(&bed, &server, NAME, SIZE, |text| embedder::vector(embedder::MODEL, text, SIZE));
+        bed.bank.embedding = Some(model.endpoint());
+        bed.secret("model", "key", Embedder::key());
+        (Self::of(bed, server), model)
+    }
+
+    fn of(mut bed: Bed, server: Qdrant) -> Self {
         bed.bank.vector_store = Some(VectorStore::Qdrant(QdrantEndpoint {
             url: server.url(),
             api_key: None,
@@ -153,6 +167,12 @@ impl Damaged {
                 TablePage::Interior(below, _) => page = u64::from(below[0]),
             }
         }
+    }
+
+    /// How many memories are in a state.
+    pub fn rows(&self, state: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM memories WHERE state = '{state}'");
+        query(&self.database(), &sql)[0][0].parse().unwrap()
     }
 
     pub fn upload(&self) -> PathBuf {

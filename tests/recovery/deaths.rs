@@ -14,7 +14,7 @@ use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::bed::Bed;
-use crate::damaged::Damaged;
+use crate::damaged::{Damaged, NAME};
 use crate::guardian::{files, wait_for};
 use crate::qdrant::Answer;
 
@@ -114,7 +114,10 @@ struct Deaths {
 
 impl Deaths {
     fn new() -> Self {
-        let bank = Damaged::new(40);
+        Self::of(Damaged::new(40))
+    }
+
+    fn of(bank: Damaged) -> Self {
         leave_outputs(&bank.bed);
         Self { bank }
     }
@@ -142,11 +145,11 @@ impl Deaths {
     }
 
     fn live(&self, path: &str) -> bool {
-        self.bank
-            .server
-            .requests()
-            .iter()
-            .any(|request| request.starts_with(&format!("POST /collections/openmemory/{path}")))
+        self.called(&format!("POST /collections/openmemory/{path}"))
+    }
+
+    fn called(&self, begin: &str) -> bool {
+        self.bank.server.requests().iter().any(|request| request.starts_with(begin))
     }
 }
 
@@ -208,7 +211,7 @@ fn who_is_killed_leaves_a_bank_that_the_next_one_puts_back_and_mends() {
         let (task, done) = deaths.recover(&uid, Consent::Plan(shown.plan_digest));
         assert_eq!(done.state, RecoveryState::Succeeded, "{moment}: {task:#?}");
         assert_eq!(bank.content(), good, "{moment}");
-        assert_eq!(bank.server.collections(), [crate::damaged::NAME], "{moment}");
+        assert_eq!(bank.server.collections(), [NAME], "{moment}");
     }
     assert!(working >= 4, "{working} were killed while they changed the bank");
 }
@@ -225,4 +228,31 @@ fn a_death_at_each_step_is_told_by_its_journal() {
     let kept: Vec<_> = files(&folder).into_iter().filter(|path| path.parent() != Some(Path::new(&folder))).collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(fs::read(&kept[0]).unwrap(), rotten);
+}
+
+#[test]
+fn who_is_killed_while_points_are_embedded_leaves_what_the_next_one_puts_back() {
+    let (bank, _model) = Damaged::embedded(1_000);
+    let deaths = Deaths::of(bank);
+    let bank = &deaths.bank;
+    for id in bank.server.ids(NAME).into_iter().step_by(20) {
+        bank.server.remove(NAME, id);
+    }
+    let damaged = bank.bytes();
+    bank.server.forget_requests();
+    bank.server.trouble("PUT /collections/openmemory/points", None, Answer::Delay(Duration::from_millis(300)));
+    let mut child = deaths.spawn("mender", Consent::Lossless);
+    let written =
+        || bank.server.requests().iter().filter(|r| r.starts_with("PUT /collections/openmemory/points")).count();
+    wait_for("the second page", || (written() >= 2 || child.try_wait().unwrap().is_some()).then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bank.server.heal();
+    assert_eq!(deaths.journal().unwrap().phase, Phase::Working);
+    let (_, shown) = deaths.recover("mender", Consent::None);
+    assert!(shown.verified_before.contains("was rolled back first"), "{shown:#?}");
+    assert_eq!(bank.bytes(), damaged, "the bank is as it was");
+    let (task, done) = deaths.recover("mender", Consent::Lossless);
+    assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
+    assert_eq!(bank.server.count(NAME), bank.rows("active") + bank.rows("paused") + bank.rows("archived"));
 }

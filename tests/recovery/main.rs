@@ -6,6 +6,8 @@
 #[path = "../backup/bed.rs"]
 #[allow(dead_code)] // What the tests of backups need besides.
 mod bed;
+#[path = "../common/embedder.rs"]
+mod embedder;
 #[path = "../backup/fill.rs"]
 mod fill;
 #[path = "../common/guardian.rs"]
@@ -22,4 +24,5 @@ mod damaged;
 mod deaths;
 mod full_disk;
 mod matrix;
+mod points;
 mod server;

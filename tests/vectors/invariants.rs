@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use memorybank::domain::{Bank, CorruptionType, Flavor, Level, Outcome, PointId, Severity, TaskReport, Verdict};
+use memorybank::domain::{
+    Bank, CorruptionType, EmbeddingEndpoint, Flavor, Level, Outcome, PointId, Severity, TaskReport, Trust, Verdict,
+};
 use serde_json::{Value, json};
 
 use crate::qdrant::{Config, Damage, Qdrant, memory, unit};
@@ -40,8 +42,14 @@ async fn a_collection_for_another_embedder_is_told_at_every_level() {
     let server = healthy(30);
     for level in Level::ALL {
         for (dimensions, expected) in [(SIZE, Verdict::Passed), (SIZE * 2, Verdict::Failed)] {
-            let dimensions = Some(u32::try_from(dimensions).unwrap());
-            let bank = Bank { dimensions, ..of_qdrant(&server.url()) };
+            let embedding = EmbeddingEndpoint {
+                url: "http://127.0.0.1:9/v1".to_owned(),
+                model: "any".to_owned(),
+                dimensions: u32::try_from(dimensions).unwrap(),
+                api_key: None,
+                tls: Trust::default(),
+            };
+            let bank = Bank { embedding: Some(embedding), ..of_qdrant(&server.url()) };
             let task = check_with(&bank, level, Path::new("/nonexistent/secrets")).await;
             assert_eq!(verdict(&task, "vectors-size"), Some(expected));
             let invariants = task.corruption.iter().map(|event| event.invariant.as_deref());

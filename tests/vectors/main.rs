@@ -61,7 +61,7 @@ fn bank(store: VectorStore) -> Bank {
         database: None,
         history: None,
         vector_store: Some(store),
-        dimensions: None,
+        embedding: None,
         api: None,
         volumes: Vec::new(),
         files: Vec::new(),

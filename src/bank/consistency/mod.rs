@@ -2,6 +2,7 @@
 //! What a difference means is judged by `engine::consistency`.
 
 mod compare;
+mod differing;
 mod entities;
 mod feed;
 mod old;
@@ -12,6 +13,7 @@ mod second;
 mod source;
 
 pub use compare::{Compared, Settings, Shelf, compare};
+pub use differing::{BATCH, Differing, Taker, differing};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points};
 pub use rows::{Database, RowReader, SqlSide};

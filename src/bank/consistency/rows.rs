@@ -73,6 +73,14 @@ impl SqlSide {
         Ok(reader)
     }
 
+    /// How many rows have an id that is none (I14).
+    pub async fn broken(&self) -> Result<u64, String> {
+        let mut reader = self.open().await?;
+        let broken = reader.sums().await?.broken;
+        reader.close().await;
+        Ok(broken)
+    }
+
     /// The check that tells what is wrong with the index over ids.
     pub(super) const fn index_check(&self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ use crate::bank::Secrets;
 use crate::bank::net::secret::Held;
 use crate::domain::{PointId, PostgresEndpoint};
 use crate::engine::consistency::{Content, Row, Stored, Sums, of};
+use crate::engine::recovery::MemoryText;
 
 /// Rows that are fetched at once, at most 16 MiB.
 const PAGE: usize = 2_000;
@@ -62,6 +63,14 @@ impl PostgresMemories {
         let url = Held { namespace, secrets }.text(&endpoint.url).await.map_err(|lack| lack.message)?;
         Ok(Self { url, schema: endpoint.schema.clone(), written })
     }
+
+    /// Those of some memories that are live, have a text and belong to a user, as their points are made from them.
+    pub async fn texts(&self, ids: &[u128]) -> Result<Vec<MemoryText>, String> {
+        let mut reader = PostgresReader::open(self).await?;
+        let texts = reader.texts(ids).await;
+        reader.close().await;
+        texts
+    }
 }
 
 /// Reads the memories of a database as they are at one moment. Errors are words for people.
@@ -74,6 +83,8 @@ pub struct PostgresReader {
     pub bytes: u64,
     /// What is read of a row, but for the name of its user.
     columns: String,
+    /// Its times among them.
+    times: [String; 3],
     /// The ids that are to be read next.
     span: Option<(u128, u128)>,
     /// Whether a cursor is open.
@@ -111,13 +122,16 @@ impl PostgresReader {
             "m.id, m.state::text, m.user_id::text, sha256({text}), decode(md5({text}), 'hex'), \
              octet_length({text})::int8"
         );
-        for time in TIMES {
+        let times = TIMES.map(|time| {
             let zoned = kind("memories", time) == Some("timestamptz");
             let zone = if zoned { " AT TIME ZONE 'UTC'" } else { "" };
-            let _ = write!(columns, ", (m.{time}{zone})::text");
+            format!("(m.{time}{zone})::text")
+        });
+        for time in &times {
+            let _ = write!(columns, ", {time}");
         }
         let sizes = known.iter().find(|(table, ..)| table == "memories").map(|(.., size)| size.unsigned_abs());
-        Ok(Self { session, at, bytes: sizes.unwrap_or_default(), columns, span: None, open: false })
+        Ok(Self { session, at, bytes: sizes.unwrap_or_default(), columns, times, span: None, open: false })
     }
 
     /// The sums of all rows by range, read in the order of storage and by no index.
@@ -151,6 +165,33 @@ impl PostgresReader {
         let schema = quoted(&self.session.schema);
         let sql = format!("SELECT m.id FROM {schema}.memories m WHERE m.state::text <> 'deleted'");
         self.session.each(&sql, |row| id(row).map(&mut take)).await
+    }
+
+    async fn texts(&mut self, ids: &[u128]) -> Result<Vec<MemoryText>, String> {
+        let schema = quoted(&self.session.schema);
+        let ids: Vec<String> = ids.iter().map(|id| format!("'{}'", PointId::Uuid(*id))).collect();
+        let [created, updated, _] = &self.times;
+        let sql = format!(
+            "SELECT m.id, m.content::text, u.user_id::text, a.name::text, {created}, {updated} FROM {schema}.memories m \
+             JOIN {schema}.users u ON u.id = m.user_id LEFT JOIN {schema}.apps a ON a.id = m.app_id \
+             WHERE m.id = ANY (ARRAY[{}]::uuid[]) AND m.state::text IN ('active', 'paused', 'archived') \
+             AND m.content::text <> ''",
+            ids.join(", ")
+        );
+        let mut texts = Vec::new();
+        let take = |row: &PgRow| {
+            texts.push(MemoryText {
+                id: id(row)?,
+                content: row.try_get(1)?,
+                user: row.try_get(2)?,
+                app: row.try_get(3)?,
+                created: row.try_get(4)?,
+                updated: row.try_get(5)?,
+            });
+            Ok(())
+        };
+        self.session.each(&sql, take).await?;
+        Ok(texts)
     }
 
     /// Goes on with the ids from one to another, both included.

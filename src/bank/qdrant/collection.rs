@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::call::{Call, cut};
 use super::{Client, QdrantError};
-use crate::domain::PointId;
 use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, Shard, Shards};
 
 /// Which server answers.
@@ -175,20 +174,6 @@ impl Client {
     pub async fn issues(&self) -> Result<Vec<Issue>, QdrantError> {
         let issues: Issues = self.result(&Call::get("list of issues", vec!["issues"])).await?;
         Ok(issues.issues)
-    }
-
-    /// Removes points, those of them that there are.
-    pub async fn delete_points(&self, collection: &str, ids: &[PointId]) -> Result<(), QdrantError> {
-        let ids: Vec<Value> = ids
-            .iter()
-            .map(|id| match id {
-                PointId::Number(number) => json!(number),
-                PointId::Uuid(_) => json!(id.to_string()),
-            })
-            .collect();
-        let path = vec!["collections", collection, "points", "delete"];
-        let call = Call { body: Some(json!({"points": ids})), ..Call::change(COLLECTION, Method::POST, path) };
-        self.result::<Value>(&call).await.map(|_| ())
     }
 
     /// Removes a collection with all that is in it, once.

@@ -10,6 +10,7 @@ mod error;
 mod page;
 mod snapshot;
 mod vector;
+mod write;
 
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -23,6 +24,7 @@ pub use collection::{Cluster, Issue, Version};
 pub use error::QdrantError;
 pub use page::{Page, Wanted};
 pub use snapshot::{Downloaded, Snapshot};
+pub use write::NewPoint;
 
 /// A server of Qdrant, with the key for it. Cheap to clone; connections are kept for the next call.
 #[derive(Clone, Debug)]

@@ -67,6 +67,18 @@ impl Client {
         Ok(Page { points, next: scrolled.next_page_offset.map(|id| id.0) })
     }
 
+    /// The whole payloads of those of some points that exist, in whatever order.
+    pub async fn payloads(
+        &self,
+        collection: &str,
+        ids: &[PointId],
+    ) -> Result<Vec<(PointId, Map<String, Value>)>, QdrantError> {
+        let ids: Vec<Value> = ids.iter().map(|one| id(*one)).collect();
+        let body = json!({"ids": ids, "with_payload": true, "with_vector": false});
+        let found: Vec<Raw> = self.result(&page(vec!["collections", collection, "points"], body)).await?;
+        Ok(found.into_iter().map(|raw| (raw.id.0, raw.payload.unwrap_or_default())).collect())
+    }
+
     /// Those of some points that exist, in whatever order.
     pub async fn points(&self, collection: &str, ids: &[PointId], wanted: &Wanted) -> Result<Vec<Point>, QdrantError> {
         let ids: Vec<Value> = ids.iter().map(|one| id(*one)).collect();
@@ -100,7 +112,8 @@ fn vector(wanted: &Wanted) -> Value {
     }
 }
 
-fn id(id: PointId) -> Value {
+/// An id as the API takes it.
+pub(super) fn id(id: PointId) -> Value {
     match id {
         PointId::Number(number) => json!(number),
         PointId::Uuid(_) => json!(id.to_string()),

@@ -21,6 +21,7 @@ mod snapshot;
 mod stock;
 mod structure;
 mod table;
+mod texts;
 
 pub use crate::engine::integrity::sqlite::schema::SchemaKind;
 pub use checks::{SqliteReport, check};
@@ -34,3 +35,4 @@ pub use optimize::{OptimizeError, Optimized, optimize};
 pub use query::SqliteError;
 pub use scratch::{free, wipe};
 pub use stock::{Stock, take_stock};
+pub use texts::{TextError, originals, texts};

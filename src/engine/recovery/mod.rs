@@ -3,11 +3,15 @@
 mod after;
 mod pages;
 mod plan;
+mod point;
+mod points;
 mod restored;
 mod server;
 
 pub use after::{Seen, is_gone, why_back};
 pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
 pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, covers, plan};
+pub use point::{MemoryText, hash, hashed};
+pub use points::{Model, PointsKnown, Repair};
 pub use restored::{Found, differs, excess};
 pub use server::{Beside, TableKnown};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::points::{PointsKnown, Repair};
 use super::server::{Beside, SWITCH, TableKnown};
 use crate::domain::{CorruptionEvent, CorruptionType, RecoveryPlan, RecoveryStep, RepairAction, Severity};
 use crate::engine::integrity::sqlite::structure::{FTS, FULL, QUICK};
@@ -66,6 +67,8 @@ pub struct Known {
     pub collection: Option<CollectionKnown>,
     /// Where it has them in a table on a server that can be mended from the set.
     pub table: Option<TableKnown>,
+    /// What can be done about single points there, or why nothing.
+    pub points: Option<Result<PointsKnown, String>>,
     /// By component, the paths which the set has just as the manifest of the tree has them.
     pub trees: BTreeMap<String, BTreeSet<String>>,
 }
@@ -86,6 +89,7 @@ enum Need {
     Structure,
     Points,
     File,
+    Repair(Repair),
 }
 
 /// Plans what mends these events. The same events and knowledge give the same plan.
@@ -115,16 +119,24 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
             None => open.extend(all.into_iter().map(|at| (at, NOTHING.to_owned()))),
         }
     }
+    let mut restored = false;
     for ((component, need), at) in needs {
-        let step = match (need, known.collection) {
-            (Need::Points, _) if known.table.is_some() => known.table.map(TableKnown::step),
-            (Need::Points, Some(facts)) => of_collection(&facts),
-            (Need::File, _) => Some(of_files(component, at.len())),
-            _ => None,
+        let of = match (need, known.collection) {
+            (Need::Points, _) if known.table.is_some() => Ok(known.table.map(TableKnown::step).into_iter().collect()),
+            (Need::Points, Some(facts)) => of_collection(&facts).map(|step| vec![step]).ok_or(NOTHING.to_owned()),
+            (Need::File, _) => Ok(vec![of_files(component, at.len())]),
+            (Need::Repair(_), _) if restored => Err("recover again once the collection was put back".to_owned()),
+            (Need::Repair(repair), _) => match &known.points {
+                Some(Ok(known)) => repair.steps(known),
+                Some(Err(why)) => Err(why.clone()),
+                None => Err(NOTHING.to_owned()),
+            },
+            _ => Err(NOTHING.to_owned()),
         };
-        match step {
-            Some(step) => steps.push((step, at)),
-            None => open.extend(at.into_iter().map(|at| (at, NOTHING.to_owned()))),
+        restored |= need == Need::Points && of.is_ok();
+        match of {
+            Ok(of) => steps.extend(of.into_iter().map(|step| (step, at.clone()))),
+            Err(why) => open.extend(at.into_iter().map(|at| (at, why.clone()))),
         }
     }
     steps.sort_by(|a, b| (a.0.action, &a.0.target).cmp(&(b.0.action, &b.0.target)));
@@ -190,8 +202,12 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
         }
         let facts = known.collection?;
         let lost = event.invariant.as_deref() == Some("I1") && event.severity == Severity::Critical;
+        let lost = lost && (facts.restore.is_some() || !facts.there);
         let absent = id == check::COLLECTION && !facts.there;
-        return (broken || silent || lost || absent).then_some(Need::Points);
+        if broken || silent || lost || absent {
+            return Some(Need::Points);
+        }
+        return Repair::of(event).map(Need::Repair);
     }
     let tree = known.trees.get(&event.component)?;
     ((broken || silent) && tree.contains(&event.object)).then_some(Need::File)
@@ -295,6 +311,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::recovery::Model;
 
     fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
         CorruptionEvent {
@@ -319,10 +336,20 @@ mod tests {
             "sqlite-dates",
             "vectors-values",
             "files-content",
+            "consistency-missing",
             "consistency-orphans",
+            "consistency-text",
         ]);
         let components = prop::sample::select(vec!["database", "history", "vectors", "files/uploads", "repository"]);
-        let objects = prop::sample::select(vec!["ix_memories_state", "memories", "file", "a.txt", "b.txt"]);
+        let objects = prop::sample::select(vec![
+            "ix_memories_state",
+            "memories",
+            "file",
+            "a.txt",
+            "b.txt",
+            "points",
+            "payload.data",
+        ]);
         let kinds = prop::sample::select(CorruptionType::ALL.to_vec());
         let one = (checks, components, objects, kinds)
             .prop_map(|(check, component, object, kind)| event(check, component, object, kind));
@@ -343,6 +370,27 @@ mod tests {
         })
     }
 
+    fn points() -> impl Strategy<Value = PointsKnown> {
+        let model = prop::sample::select(vec![
+            Model::Undeclared,
+            Model::Unusable("away".to_owned()),
+            Model::Unproven("m".to_owned()),
+            Model::Proven("m".to_owned()),
+        ]);
+        let counts = prop::collection::vec(0..3_u64, 6);
+        (model, counts).prop_map(|(model, counts)| PointsKnown {
+            model,
+            seconds_per_thousand: None,
+            embeddable: counts[0],
+            bytes: counts[0] * 9,
+            originals: counts[1],
+            others: counts[2],
+            unhashed: counts[3],
+            orphans: counts[4],
+            broken: counts[5],
+        })
+    }
+
     fn known() -> impl Strategy<Value = Known> {
         let collection = (any::<bool>(), prop::option::of(0..9_u64), prop::option::of(0..3_u64), 0..3_u64);
         let collection = collection.prop_map(|(there, restore, younger, younger_rows)| CollectionKnown {
@@ -351,7 +399,9 @@ mod tests {
             younger,
             younger_rows,
         });
-        (database(), database(), prop::option::of(collection)).prop_map(|(database, history, collection)| Known {
+        let known = (database(), database(), prop::option::of(collection), prop::option::of(points()));
+        known.prop_map(|(database, history, collection, points)| Known {
+            points: points.map(Ok),
             set: Some("set".to_owned()),
             databases: BTreeMap::from([("database".to_owned(), database), ("history".to_owned(), history)]),
             collection,
@@ -366,7 +416,7 @@ mod tests {
             let planned = plan(&events, &known);
             prop_assert_eq!(&planned, &plan(&events, &known));
             let cured: BTreeSet<usize> = planned.cures.iter().map(|(event, _)| *event).collect();
-            prop_assert_eq!(cured.len(), planned.cures.len());
+            prop_assert!(cured.len() <= planned.cures.len());
             prop_assert_eq!(cured.len() + planned.plan.unmended.len(), events.len());
             let steps = &planned.plan.steps;
             prop_assert!(steps.is_sorted_by_key(|step| step.action));
@@ -386,6 +436,13 @@ mod tests {
                         let facts = known.collection.unwrap();
                         prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0));
                     }
+                    RepairAction::ReEmbed | RepairAction::SyncText => {
+                        let Some(Ok(points)) = &known.points else { panic!("{step:?}") };
+                        let proven = matches!(points.model, Model::Proven(_));
+                        prop_assert!(proven || matches!(points.model, Model::Unproven(_)));
+                        prop_assert_eq!(step.lossless, proven && step.lost_memories == 0);
+                    }
+                    RepairAction::DeleteOrphans => prop_assert!(!step.lossless && step.lost_memories == step.items),
                     _ => prop_assert!(step.lossless),
                 }
             }

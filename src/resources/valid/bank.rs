@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{
-    self, ApiEndpoint, Bank, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, SqlDatabase,
-    Trust,
+    self, ApiEndpoint, Bank, EmbeddingEndpoint, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint,
+    SecretKey, SqlDatabase, Trust,
 };
 use crate::resources::{
     Api, Canary, ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec,
@@ -219,7 +219,13 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
         }),
         history: spec.history.as_ref().map(|file| place(&file.volume, &file.path)),
         vector_store: spec.vector_store.as_ref().and_then(vector_store),
-        dimensions: spec.embedding.as_ref().map(|embedding| embedding.dimensions),
+        embedding: spec.embedding.as_ref().map(|embedding| EmbeddingEndpoint {
+            url: embedding.url.clone(),
+            model: embedding.model.clone(),
+            dimensions: embedding.dimensions,
+            api_key: embedding.api_key_secret_ref.as_ref().map(secret_key),
+            tls: trust(embedding.tls.as_ref()),
+        }),
         api: spec.api.as_ref().map(api),
         volumes: spec.volumes.iter().map(|v| v.name.clone()).collect(),
         files: spec

@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::engine::backup::PartKind;
 use crate::engine::integrity::vectors::VECTORS;
+use crate::engine::recovery::Repair;
 use crate::runner::body::Body;
 use crate::runner::copies::{DATABASE, blocking};
 use crate::runner::{Exchange, Runner};
@@ -56,14 +57,21 @@ impl<E: Exchange> Steps<'_, E> {
         };
         for at in steps {
             let step = &plan.steps[*at];
+            let points = Repair::of_step(step).is_some();
+            if points && quarantine.journal.kept.iter().any(|kept| matches!(kept, Kept::Collection { .. })) {
+                continue;
+            }
             let of_server = self.keep_of_server(step, &quarantine).await;
             let of_files = async || match step.action {
                 RepairAction::Reindex | RepairAction::RestoreDatabase | RepairAction::SalvageDatabase => {
                     self.keep_database(&step.target, &quarantine).await
                 }
                 RepairAction::RestoreFiles => self.keep_files(&step.target, &quarantine),
-                RepairAction::RestoreCollection => self.keep_collection(&quarantine).await,
-                RepairAction::ReEmbed | RepairAction::DeleteOrphans | RepairAction::SyncText => Err(beyond(step)),
+                RepairAction::RestoreCollection
+                | RepairAction::ReEmbed
+                | RepairAction::DeleteOrphans
+                | RepairAction::SyncText
+                | RepairAction::WriteHash => self.keep_collection(&quarantine).await,
             };
             let kept = match of_server {
                 Some(kept) => kept,
@@ -104,6 +112,9 @@ impl<E: Exchange> Steps<'_, E> {
             return done;
         }
         let target = step.target.as_str();
+        if let Some(repair) = Repair::of_step(step) {
+            return self.points(repair).await;
+        }
         match step.action {
             RepairAction::Reindex => {
                 let live = self.live(target)?;
@@ -112,8 +123,7 @@ impl<E: Exchange> Steps<'_, E> {
             RepairAction::RestoreDatabase => self.replace(target, self.sources.restored.get(target)).await,
             RepairAction::SalvageDatabase => self.replace(target, self.sources.salvaged.get(target)).await,
             RepairAction::RestoreFiles => self.files(target).await,
-            RepairAction::RestoreCollection => self.collection().await,
-            RepairAction::ReEmbed | RepairAction::DeleteOrphans | RepairAction::SyncText => Err(beyond(step)),
+            _ => self.collection().await,
         }
     }
 
@@ -197,7 +207,7 @@ impl<E: Exchange> Steps<'_, E> {
         }
     }
 
-    fn qdrant(&self) -> Result<(&Client, &QdrantEndpoint), String> {
+    pub(super) fn qdrant(&self) -> Result<(&Client, &QdrantEndpoint), String> {
         match (self.client, &self.spec.bank.vector_store) {
             (Some(client), Some(VectorStore::Qdrant(endpoint))) => Ok((client, endpoint)),
             _ => Err("the bank declares no Qdrant".to_owned()),
@@ -355,8 +365,4 @@ fn room(folder: &Path, size: u64) -> Result<(), String> {
         return Err(format!("{} has {free} bytes free, and {needed} are needed: make room", folder.display()));
     }
     Ok(())
-}
-
-fn beyond(step: &RecoveryStep) -> String {
-    format!("this version cannot {}", step.action.name())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::points::Sides;
 use super::sqlite_files;
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{Right, SetTable, archived, is_lost, lacking, salvage, younger};
@@ -18,7 +19,7 @@ use crate::engine::backup::{Part, PartKind, SetManifest};
 use crate::engine::consistency::Clock;
 use crate::engine::integrity::files::{Manifest, Node, TreePath};
 use crate::engine::integrity::vectors::VECTORS;
-use crate::engine::recovery::{CollectionKnown, DatabaseKnown, Known, Loss};
+use crate::engine::recovery::{CollectionKnown, DatabaseKnown, Known, Loss, Repair};
 use crate::runner::copies::{Copies, blocking};
 use crate::runner::{Exchange, Runner};
 
@@ -39,6 +40,8 @@ pub(super) struct Sources {
     pub parts: Vec<Part>,
     /// The points of a table, as the set has them.
     pub table: Option<SetTable>,
+    /// Copies of the rows, where single points can be mended.
+    pub sides: Option<Sides>,
 }
 
 impl Sources {
@@ -113,6 +116,13 @@ impl<E: Exchange> Runner<E> {
             let rows = copied.as_ref().and_then(|copied| copied.copy.as_ref()).map(SqliteCopy::path);
             let facts = self.of_collection(spec, client, endpoint, restore, started, rows, meter).await?;
             sources.known.collection = facts;
+            if facts.is_some_and(|facts| facts.there) && events.iter().any(|event| Repair::of(event).is_some()) {
+                sources.sides = self.copies_of_sides(spec, copies, meter).await?;
+            }
+            if let Some(sides) = &sources.sides {
+                sources.known.points = Some(self.of_points(spec, sides, meter).await);
+                meter.check().map_err(|cancelled| cancelled.to_string())?;
+            }
         }
         self.of_server(spec, events, &mut sources, copies, meter).await?;
         for tree in &spec.bank.files {

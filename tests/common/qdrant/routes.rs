@@ -207,6 +207,13 @@ fn of_collection(collection: &mut Collection, method: &str, rest: &[&str], asked
             }
             done()
         }
+        ("POST", ["points", "batch"]) => {
+            for operation in asked["operations"].as_array().into_iter().flatten() {
+                let Some(set) = operation.get("set_payload") else { return error(400, "Format error in JSON body") };
+                of_collection(collection, "POST", &["points", "payload"], set);
+            }
+            done()
+        }
         ("PUT", ["index"]) => done(),
         _ => Reply::Json(404, Vec::new()),
     }

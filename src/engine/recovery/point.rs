@@ -1,0 +1,121 @@
+//! The payload of a point as it is made from its row: what mem0 and OpenMemory write beside a vector.
+
+use jiff::Timestamp;
+use md5::{Digest as _, Md5};
+use serde_json::{Map, Value, json};
+
+use crate::engine::integrity::sqlite::date;
+
+/// What the point of a live memory is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryText {
+    /// Its id.
+    pub id: u128,
+    /// Its text.
+    pub content: String,
+    /// The name of its user.
+    pub user: String,
+    /// The name of the app that it came from.
+    pub app: Option<String>,
+    /// As OpenMemory writes them, without an offset: UTC.
+    pub created: Option<String>,
+    /// The same of its last change.
+    pub updated: Option<String>,
+}
+
+/// Beside the text of a point for search by words; mem0 writes the text itself where it has no lemmatizer.
+const WORDS: &str = "text_lemmatized";
+
+impl MemoryText {
+    /// The payload of a point that is made anew.
+    pub fn payload(&self) -> Map<String, Value> {
+        let mut payload = Map::new();
+        payload.insert("user_id".to_owned(), json!(self.user));
+        payload.insert("source_app".to_owned(), json!("openmemory"));
+        payload.extend(self.app.as_ref().map(|app| ("mcp_client".to_owned(), json!(app))));
+        payload.extend(iso(self.created.as_deref()).map(|time| ("created_at".to_owned(), json!(time))));
+        self.write_into(&mut payload);
+        payload
+    }
+
+    /// Puts the text of the row in place of another one.
+    pub fn write_into(&self, payload: &mut Map<String, Value>) {
+        payload.insert("data".to_owned(), json!(self.content));
+        payload.insert("hash".to_owned(), json!(hash(&self.content)));
+        payload.extend(
+            iso(self.updated.as_deref().or(self.created.as_deref())).map(|time| ("updated_at".to_owned(), json!(time))),
+        );
+        if payload.contains_key(WORDS) {
+            payload.insert(WORDS.to_owned(), json!(self.content));
+        }
+    }
+}
+
+/// What is written beside a text that has no hash. The time changes too: a point that changes without one counts as
+/// damaged.
+pub fn hashed(text: &str, now: Timestamp) -> Map<String, Value> {
+    let now = iso_of(now);
+    Map::from_iter([("hash".to_owned(), json!(hash(text))), ("updated_at".to_owned(), json!(now))])
+}
+
+/// MD5 in hex, as mem0 writes it.
+pub fn hash(text: &str) -> String {
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into()))
+}
+
+fn iso(time: Option<&str>) -> Option<String> {
+    let time = Timestamp::from_microsecond(date::parse(time?)?).ok()?;
+    Some(iso_of(time))
+}
+
+/// As mem0 writes times: ISO 8601 with an offset.
+fn iso_of(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> MemoryText {
+        MemoryText {
+            id: 7,
+            content: "likes tea".to_owned(),
+            user: "ada".to_owned(),
+            app: Some("claude".to_owned()),
+            created: Some("2025-07-01 10:00:00.000000".to_owned()),
+            updated: None,
+        }
+    }
+
+    #[test]
+    fn a_point_is_made_as_openmemory_makes_it() {
+        let expected = json!({
+            "data": "likes tea", "hash": "333eb7a1a291340c4a5e076606a7774e", "user_id": "ada",
+            "source_app": "openmemory", "mcp_client": "claude",
+            "created_at": "2025-07-01T10:00:00.000000+00:00", "updated_at": "2025-07-01T10:00:00.000000+00:00",
+        });
+        assert_eq!(json!(memory().payload()), expected);
+    }
+
+    #[test]
+    fn a_text_takes_the_place_of_another_and_leaves_what_else_there_is() {
+        let Value::Object(mut payload) = json!({
+            "data": "likes coffee", "hash": "x", "user_id": "ada", "role": "user", "text_lemmatized": "like coffee",
+        }) else {
+            panic!()
+        };
+        MemoryText { updated: Some("2025-07-02 10:00:00".to_owned()), ..memory() }.write_into(&mut payload);
+        assert_eq!(payload["data"], "likes tea");
+        assert_eq!(payload["text_lemmatized"], "likes tea");
+        assert_eq!(payload["role"], "user");
+        assert_eq!(payload["updated_at"], "2025-07-02T10:00:00.000000+00:00");
+        assert_eq!(payload["hash"], hash("likes tea").as_str());
+    }
+
+    #[test]
+    fn the_hash_is_that_of_rfc_1321() {
+        assert_eq!(hash(""), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(hash("abc"), "900150983cd24fb0d6963f7d28e17f72");
+    }
+}
