@@ -5,6 +5,7 @@ mod act;
 mod gather;
 mod points;
 mod server;
+mod standing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +15,8 @@ use super::body::Body;
 use super::copies::{Copies, blocking};
 use super::integrity::{Depth, check_databases};
 use super::{Exchange, Runner};
-use crate::bank::postgres::Activity;
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{Phase, Quarantine};
-use crate::bank::sqlite::Stand;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
     Bank, Check, Consent, CorruptionEvent, Digest, Level, Mended, Output, PathInVolume, Reason, RecoveryPlan,
@@ -26,39 +25,18 @@ use crate::domain::{
 use crate::engine::consistency::baseline::Share;
 use crate::engine::recovery::{Planned, Seen, covers, is_gone, why_back};
 use act::Steps;
+use standing::{PATIENCE, QUIET, Standing};
 
 /// The check that a recovery is.
 const RECOVERY: &str = "recovery";
 /// What of the bank it is of.
 const BANK: &str = "bank";
-/// How long nothing may have been written before a bank is looked at, and how long that is waited for.
-const QUIET: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_mins(1);
-const LOOK: Duration = Duration::from_millis(500);
 
 /// What a recovery was asked for.
 pub(super) struct Asked<'a> {
     pub events: &'a [Digest],
     pub set: Option<&'a str>,
     pub consent: Consent,
-}
-
-/// What changes whenever somebody writes to the bank.
-struct Standing {
-    files: Vec<Stand>,
-    points: Option<u64>,
-    /// Of a server, as far as it tells: what is written there is told a little later.
-    servers: Vec<Option<Activity>>,
-}
-
-impl Standing {
-    fn same(&self, other: &Self) -> bool {
-        let open = self.servers.iter().flatten().any(|server| server.open > 0);
-        !open
-            && self.points == other.points
-            && self.servers == other.servers
-            && self.files.iter().zip(&other.files).all(|(one, other)| one.same(other))
-    }
 }
 
 impl<E: Exchange> Runner<E> {
@@ -279,43 +257,6 @@ impl<E: Exchange> Runner<E> {
         let Some(VectorStore::Qdrant(endpoint)) = &spec.bank.vector_store else { return Ok(None) };
         let secrets = FolderSecrets::new(&self.places.secrets);
         Client::open(&spec.namespace, endpoint, &secrets).await.map(Some).map_err(|error| error.to_string())
-    }
-
-    /// Waits until nothing writes to the bank; how it stands then, or none where that did not come.
-    async fn quiet(
-        &self,
-        spec: &RunSpec,
-        client: Option<&Client>,
-        meter: &Arc<Meter>,
-    ) -> Result<Option<Standing>, String> {
-        let begun = std::time::Instant::now();
-        let (mut since, mut last) = (begun, self.standing(spec, client).await);
-        while since.elapsed() < QUIET {
-            if begun.elapsed() > PATIENCE {
-                return Ok(None);
-            }
-            let pause = meter.unless_cancelled(tokio::time::sleep(LOOK)).await;
-            pause.map_err(|cancelled| cancelled.to_string())?;
-            let now = self.standing(spec, client).await;
-            if !now.same(&last) {
-                (since, last) = (std::time::Instant::now(), now);
-            }
-        }
-        Ok(Some(last))
-    }
-
-    async fn standing(&self, spec: &RunSpec, client: Option<&Client>) -> Standing {
-        let bank = &spec.bank;
-        let files = sqlite_files(bank).into_iter().filter_map(|(_, place)| {
-            let root = self.places.volume(&place.volume).ok()?;
-            Some(Stand::look(root, &place.path))
-        });
-        let files = files.collect();
-        let points = match (client, &bank.vector_store) {
-            (Some(client), Some(VectorStore::Qdrant(endpoint))) => client.count(&endpoint.collection).await.ok(),
-            _ => None,
-        };
-        Standing { files, points, servers: self.activity(spec).await }
     }
 
     /// All checks of the bank at level Full. It stands still: nothing needs a second look.

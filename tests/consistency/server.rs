@@ -163,7 +163,7 @@ async fn each_fault_is_told_as_what_it_is(pair: &Pair) {
             |p| {
                 p.sql(
                     "UPDATE memories SET state = 'deleted', deleted_at = '2025-10-02' WHERE id = md5('memory4')::uuid",
-                )
+                );
             },
             |p| p.sql("UPDATE memories SET state = 'active', deleted_at = NULL WHERE id = md5('memory4')::uuid"),
             "consistency-deleted",

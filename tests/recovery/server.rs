@@ -11,9 +11,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::bed::Bed;
 use crate::deaths::{journal, leave_outputs, spawn};
+use crate::embedder::{self, Embedder};
 use crate::guardian::wait_for;
 use crate::postgres::Postgres;
-use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, vector};
+use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, text, vector};
 use crate::qdrant::{Config, Qdrant};
 
 const MEMORIES: u32 = 60;
@@ -33,10 +34,10 @@ impl OnServer {
     /// Healthy as yet, with baselines and a set that was verified.
     fn new(server: Postgres, vectors: bool) -> Self {
         let table = PgvectorEndpoint { url: key(), table: NAME.to_owned() };
-        Self::with(server, vectors.then_some(VectorStore::Pgvector(table)))
+        Self::with(server, vectors.then_some(VectorStore::Pgvector(table)), None)
     }
 
-    fn with(server: Postgres, store: Option<VectorStore>) -> Self {
+    fn with(server: Postgres, store: Option<VectorStore>, model: Option<&Embedder>) -> Self {
         let url = server.database();
         let database = url.rsplit('/').next().unwrap().to_owned();
         tables(&server, &database, MEMORIES);
@@ -52,6 +53,8 @@ impl OnServer {
             scopes.push(IntegrityScope::Consistency);
         }
         bed.bank.vector_store = store;
+        bed.bank.embedding = model.map(Embedder::endpoint);
+        bed.secret("model", "key", Embedder::key());
         let check = Work::IntegrityCheck { level: Level::Full, scopes, share_percent: 100 };
         let report = bed.run("baseline", &[check, Work::Backup, Work::VerifyBackup]);
         let told = report.tasks[0].corruption.iter().find(|event| event.check != "postgres-checksums");
@@ -174,7 +177,7 @@ fn a_collection_whose_rows_are_on_a_server_is_put_back_without_what_was_deleted(
         collection: NAME.to_owned(),
         tls: Trust::default(),
     });
-    let bank = OnServer::with(server, Some(store));
+    let bank = OnServer::with(server, Some(store), None);
     bank.sql("UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = md5('memory20')::uuid");
     qdrant.remove(NAME, id(20));
     qdrant.put(NAME, id(4), payload(4), Some(vec![0.0; SIZE]));
@@ -184,6 +187,42 @@ fn a_collection_whose_rows_are_on_a_server_is_put_back_without_what_was_deleted(
     assert_eq!(qdrant.point(NAME, id(4)).unwrap().vector, Some(vector(4)));
     assert!(qdrant.point(NAME, id(20)).is_none(), "it stays deleted");
     assert_eq!((qdrant.count(NAME), qdrant.collections()), (59, vec![NAME.to_owned()]));
+}
+
+#[test]
+fn single_points_are_mended_from_rows_on_a_server() {
+    let Some(server) = Postgres::start() else { return };
+    let (qdrant, model) = (Qdrant::start(), Embedder::start(SIZE));
+    qdrant.create(NAME, Config::cosine(SIZE));
+    let embedded = |text: &str| embedder::vector(embedder::MODEL, text, SIZE);
+    (1..=MEMORIES).for_each(|number| qdrant.put(NAME, id(number), payload(number), Some(embedded(&text(number)))));
+    let store = VectorStore::Qdrant(QdrantEndpoint {
+        url: qdrant.url(),
+        api_key: None,
+        collection: NAME.to_owned(),
+        tls: Trust::default(),
+    });
+    let bank = OnServer::with(server, Some(store), Some(&model));
+    // One without a point, one without a hash, and one whose row was edited past mem0.
+    qdrant.remove(NAME, id(3));
+    let mut unhashed = payload(5);
+    unhashed.as_object_mut().unwrap().remove("hash");
+    unhashed["updated_at"] = "2025-11-01T00:00:00+00:00".into();
+    qdrant.put(NAME, id(5), unhashed, Some(embedded(&text(5))));
+    bank.sql("UPDATE memories SET content = 'likes milk', updated_at = '2025-11-01' WHERE id = md5('memory7')::uuid");
+    let (task, shown) = bank.recover("planner", Consent::None);
+    let steps =
+        [(RepairAction::ReEmbed, 1, true), (RepairAction::SyncText, 1, false), (RepairAction::WriteHash, 1, true)];
+    assert_eq!(planned(&shown), steps, "{task:#?}");
+    let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    let made = qdrant.point(NAME, id(3)).unwrap();
+    for (key, value) in [("data", text(3)), ("user_id", "ada".to_owned()), ("mcp_client", "openmemory".to_owned())] {
+        assert_eq!(made.payload[key], value, "{}", made.payload);
+    }
+    assert_eq!(made.payload["created_at"], "2025-10-01T00:00:00.000000+00:00", "{}", made.payload);
+    assert_eq!(qdrant.point(NAME, id(7)).unwrap().payload["data"], "likes milk");
+    assert_eq!(qdrant.point(NAME, id(5)).unwrap().payload["hash"], payload(5)["hash"]);
 }
 
 #[test]

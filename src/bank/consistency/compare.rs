@@ -70,7 +70,9 @@ pub async fn compare<P: Points, S: Shelf>(
             let mut pass = Pass::new(clock, None);
             let mut read = Read { index_check: side.index_check(), ..Read::default() };
             let compared = match opened {
-                Ok(reader) => work(side, reader, points, shelf, settings, &mut pass, &mut read, begun, meter).await,
+                Ok(reader) => {
+                    Box::pin(work(side, reader, points, shelf, settings, &mut pass, &mut read, begun, meter)).await
+                }
                 Err(why) => Err(format!("the rows: {why}")),
             };
             read.broken = compared.err();

@@ -44,7 +44,7 @@ impl SqlSide {
                 RowReader { at: database.copied, bytes, side: Side::Sqlite(reader, MemorySpan::new(1, 0)), _copy: None }
             }
             Self::Postgres(memories) => {
-                let reader = PostgresReader::open(memories).await?;
+                let reader = Box::pin(PostgresReader::open(memories)).await?;
                 RowReader { at: reader.at, bytes: reader.bytes, side: Side::Postgres(reader), _copy: None }
             }
         })

@@ -135,7 +135,7 @@ impl<E: Exchange> Runner<E> {
         let Some(store) = &spec.bank.vector_store else { return Ok(()) };
         let secrets = FolderSecrets::new(&self.places.secrets);
         let points = StoredPoints::memories(&spec.namespace, store, &secrets).await?;
-        let all = differing(&sides.rows, points, GRACE, meter, taker);
+        let all = Box::pin(differing(&sides.rows, points, GRACE, meter, taker));
         meter.unless_cancelled(all).await.map_err(|cancelled| cancelled.to_string())?
     }
 

@@ -46,7 +46,7 @@ impl<E: Exchange> Trial<'_, E> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         self.make(DATABASE, &endpoint.url, run, servers).await?;
         let Some(made) = servers.0.last() else { return Ok((Vec::new(), None)) };
-        let there = made.instead(&endpoint.url, &secrets).map_err(|error| self.stopped(DATABASE, &error))?;
+        let there = made.instead(&endpoint.url, &secrets).map_err(|error| stopped(DATABASE, &error))?;
         let held = (self.spec.namespace.as_str(), &there);
         let counted = count_rows(endpoint, held, self.meter).await.map_err(|error| Stop::Broken(error.to_string()))?;
         let Some(counted) = counted else {
@@ -102,7 +102,7 @@ impl<E: Exchange> Trial<'_, E> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         self.make(VECTORS, &endpoint.url, run, servers).await?;
         let Some(made) = servers.0.last() else { return Ok(Vec::new()) };
-        let there = made.instead(&endpoint.url, &secrets).map_err(|error| self.stopped(VECTORS, &error))?;
+        let there = made.instead(&endpoint.url, &secrets).map_err(|error| stopped(VECTORS, &error))?;
         let store = VectorStore::Pgvector(endpoint.clone());
         let source = VectorSource::open(&self.spec.namespace, &store, &there).await;
         let counted = match source {
@@ -125,12 +125,12 @@ impl<E: Exchange> Trial<'_, E> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         let held = (self.spec.namespace.as_str(), &secrets);
         let of = format!("{}/{component}", self.spec.bank.name);
-        let made = self.unless_cancelled(TemporaryDatabase::make(key, held, &of, run)).await?;
-        let made = made.map_err(|error| self.stopped(component, &error))?;
+        let made = self.unless_cancelled(Box::pin(TemporaryDatabase::make(key, held, &of, run))).await?;
+        let made = made.map_err(|error| stopped(component, &error))?;
         let folder = self.folder.join(postgres_folder(component));
-        let poured = self.unless_cancelled(made.fill(&folder, self.meter)).await;
+        let poured = self.unless_cancelled(Box::pin(made.fill(&folder, self.meter))).await;
         servers.0.push(made);
-        let poured = poured?.map_err(|error| self.stopped(component, &error))?;
+        let poured = poured?.map_err(|error| stopped(component, &error))?;
         for part in self.rows_of(component) {
             let file = part.path.rsplit('/').next().unwrap_or_default();
             let (rows, taken) = (part.rows.values().sum::<u64>(), poured.get(file).copied().unwrap_or_default());
@@ -149,14 +149,14 @@ impl<E: Exchange> Trial<'_, E> {
     fn rows_of(&self, component: &str) -> impl Iterator<Item = &Part> {
         self.manifest.parts.iter().filter(move |part| part.kind == PartKind::Rows && is(part, component))
     }
+}
 
-    fn stopped(&self, component: &str, error: &ServerError) -> Stop {
-        match error {
-            ServerError::Refused(why) => {
-                let script = format!("{}/{DDL}", postgres_folder(component));
-                fault(&script, CorruptionType::FileCorruption, format!("restored, {why}"))
-            }
-            ServerError::Away(why) => Stop::Unknown(format!("{component} of the set: {why}")),
+fn stopped(component: &str, error: &ServerError) -> Stop {
+    match error {
+        ServerError::Refused(why) => {
+            let script = format!("{}/{DDL}", postgres_folder(component));
+            fault(&script, CorruptionType::FileCorruption, format!("restored, {why}"))
         }
+        ServerError::Away(why) => Stop::Unknown(format!("{component} of the set: {why}")),
     }
 }
