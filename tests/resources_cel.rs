@@ -334,6 +334,7 @@ const MEMBERS: [&str; 28] = [
     "spreadSeconds",
     "startingDeadlineSeconds",
     "retention",
+    "purge",
     "policyName",
     "scheduleName",
     "slotTime",

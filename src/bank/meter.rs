@@ -42,6 +42,11 @@ impl Meter {
         self.cancel.cancel();
     }
 
+    /// What is cancelled when the work is to stop, for what outlives a borrow of this.
+    pub fn stop(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
     /// Does work that waits for others, until it is to stop.
     pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
         tokio::select! {

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiEndpoint, Canary, EmbeddingEndpoint, NetworkPart, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey,
+    ApiEndpoint, BucketEndpoint, Canary, EmbeddingEndpoint, NetworkPart, PgvectorEndpoint, PostgresEndpoint,
+    QdrantEndpoint, SecretKey,
 };
 
 /// Which dialect of API and schema a bank speaks.
@@ -71,13 +72,16 @@ pub struct FileTree {
     pub mutable: Mutable,
 }
 
-/// Where a bank's own backup sets are kept.
+/// Where a bank's own backup sets are kept: in one of a folder and a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repository {
-    /// A folder; none where it is a bucket, which a later version writes to.
+    /// A folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathInVolume>,
+    /// A bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<BucketEndpoint>,
     /// For whom sets are encrypted; without it they are plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,

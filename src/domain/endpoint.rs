@@ -109,3 +109,31 @@ pub struct PgvectorEndpoint {
     /// The table's name.
     pub table: String,
 }
+
+/// A bucket of S3, or of a server that speaks its protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketEndpoint {
+    /// Its name.
+    pub bucket: String,
+    /// What every key begins with, a path.
+    #[serde(default)]
+    pub prefix: String,
+    /// The address of the server, without user information; none for AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region of the bucket, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The Secret that holds [`Self::KEYS`]; without it the process has an identity of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+    /// How the server's certificate is verified.
+    #[serde(default)]
+    pub tls: Trust,
+}
+
+impl BucketEndpoint {
+    /// The keys of the Secret: the access key's id, and the access key.
+    pub const KEYS: [&'static str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+}

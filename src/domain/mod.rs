@@ -15,6 +15,7 @@ mod level;
 mod outcome;
 mod phase;
 mod point;
+mod purge;
 mod reach;
 mod recovery;
 mod run;
@@ -30,7 +31,8 @@ pub use check::{Check, Verdict};
 pub use corruption::{CorruptionEvent, CorruptionType};
 pub use digest::{Digest, ParseDigestError};
 pub use endpoint::{
-    ApiEndpoint, Canary, EmbeddingEndpoint, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, SecretKey, Trust,
+    ApiEndpoint, BucketEndpoint, Canary, EmbeddingEndpoint, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint,
+    SecretKey, Trust,
 };
 pub use facts::{BankFacts, CorruptionSummary, FindingSummary, Measurement};
 pub use finding::{Finding, FindingState, SecurityEventType};
@@ -38,6 +40,7 @@ pub use level::Level;
 pub use outcome::{Outcome, Reason};
 pub use phase::Phase;
 pub use point::{Payload, Point, PointId};
+pub use purge::{Pruning, Purge};
 pub use reach::{NetworkPart, PartSample, Reach, ReachReason};
 pub use recovery::{Consent, Mended, RecoveryPlan, RecoveryReport, RecoveryState, RecoveryStep, RepairAction};
 pub use run::{Output, RunReport, RunSpec, ScopeReport, TaskReport};

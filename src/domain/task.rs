@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Consent, Digest, Level, Retention};
+use super::{Consent, Digest, Level, Pruning};
 
 /// What kind of work a task is, without its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -167,11 +167,7 @@ pub enum Work {
         scopes: Vec<AuditScope>,
     },
     Optimize,
-    Prune {
-        /// Of the policies that select the bank: a set goes when none of them keeps it. Without any, none goes.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        retention: Vec<Retention>,
-    },
+    Prune(Pruning),
     Learn,
     Recover {
         /// The damage that it mends ([`super::CorruptionEvent::key`]); empty for all.
@@ -197,7 +193,7 @@ impl Work {
             Self::ConsistencyCheck => TaskKind::ConsistencyCheck,
             Self::SecurityAudit { .. } => TaskKind::SecurityAudit,
             Self::Optimize => TaskKind::Optimize,
-            Self::Prune { .. } => TaskKind::Prune,
+            Self::Prune(_) => TaskKind::Prune,
             Self::Learn => TaskKind::Learn,
             Self::Recover { .. } => TaskKind::Recover,
         }

@@ -128,7 +128,7 @@ async fn planned(
         missing: missing(cx, valid),
     };
     let asked = asks(seen);
-    let retention = asked.retention();
+    let pruning = asked.pruning();
     let plan = plan_bank(valid, &asked, &observed, now);
     // Without `..`: a part of the plan that nobody carries out does not compile.
     let BankPlan { create, start: startable, held, skip, cancel, delete, status, mut events, next } = plan;
@@ -162,7 +162,7 @@ async fn planned(
             continue;
         }
         if cx.places.claim(&run.entry.id.key, key, run.due(), run.view.created) {
-            let started = Box::pin(start(cx, valid, run, &retention, now)).await;
+            let started = Box::pin(start(cx, valid, run, &pruning, now)).await;
             if started.is_err() && cx.world.jobs.get(&run.entry.id.key).is_none() {
                 // Others do not wait for a run that cannot be started now.
                 free(cx, &run.entry.id.key);

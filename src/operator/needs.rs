@@ -19,24 +19,34 @@ pub fn volumes(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
                 of_check(bank, IntegrityScope::Files, &mut needed);
                 needed.extend(repository(bank).map(|place| place.volume.clone()));
             }
-            Work::Prune { .. } => needed.extend(repository(bank).map(|place| place.volume.clone())),
+            Work::Prune(pruning) => {
+                if pruning.purge.is_some() {
+                    of_check(bank, IntegrityScope::Database, &mut needed);
+                }
+                needed.extend(repository(bank).map(|place| place.volume.clone()));
+            }
             _ => {}
         }
     }
     needed
 }
 
-/// Those of them that are written to: the repository's by Backup and Prune, those of SQLite files by an optimization, and all of
-/// them by a recovery (one that only shows its plan undoes what an interrupted one has left).
+/// Those of them that are written to: the repository's by Backup and Prune, those of SQLite files by an optimization and a
+/// purge, and all of them by a recovery (one that only shows its plan undoes what an interrupted one has left).
 pub fn written(bank: &Bank, tasks: &[Task]) -> BTreeSet<String> {
     let recovers = |task: &Task| matches!(task.work, Work::Recover { .. });
     if tasks.iter().any(recovers) {
         return volumes(bank, tasks);
     }
     let any = |wanted: fn(&Work) -> bool| tasks.iter().any(|task| wanted(&task.work));
-    let sets = repository(bank).filter(|_| any(|work| matches!(work, Work::Backup | Work::Prune { .. })));
-    let optimized = databases(bank).filter(|_| any(|work| *work == Work::Optimize));
-    sets.into_iter().chain(optimized).map(|place| place.volume.clone()).collect()
+    let sets = repository(bank).filter(|_| any(|work| matches!(work, Work::Backup | Work::Prune(_))));
+    let changes = |work: &Work| match work {
+        Work::Optimize => true,
+        Work::Prune(pruning) => pruning.purge.is_some(),
+        _ => false,
+    };
+    let changed = databases(bank).filter(|_| any(changes));
+    sets.into_iter().chain(changed).map(|place| place.volume.clone()).collect()
 }
 
 fn repository(bank: &Bank) -> Option<&PathInVolume> {

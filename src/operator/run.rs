@@ -18,7 +18,7 @@ use super::standing::{Ask, Note, Standing, ask, ended, look_again, newest, stand
 use super::told::Told;
 use super::write;
 use crate::delivery::{Summary, TaskSummary};
-use crate::domain::{Outcome, Phase, Reason, RunReport, Severity};
+use crate::domain::{Outcome, Phase, Pruning, Reason, RunReport, Severity};
 use crate::plan::{RunOwner, RunTold, RunView, exclusive, needs_network, run_spec, run_status, task_rows};
 use crate::resources::{FindingCounts, RunReportRef, TaskStatus};
 
@@ -70,7 +70,7 @@ fn view(run: &Run, bank: Option<&Bank>) -> Option<RunView> {
     let valid = run.valid.as_ref().ok()?;
     let needs = bank.and_then(|bank| bank.valid.as_ref().ok()).map(|bank| {
         // Scopes that its tasks leave open are all that the bank declares.
-        let spec = run_spec("", "", &bank.bank, &valid.tasks, valid.active_deadline_seconds, &[]);
+        let spec = run_spec("", "", &bank.bank, &valid.tasks, valid.active_deadline_seconds, &Pruning::default());
         needs_network(&spec.tasks, &spec.bank)
     });
     let status = run.status.clone().unwrap_or_default();

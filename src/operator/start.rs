@@ -21,7 +21,7 @@ use super::seen::recovery_ask;
 use super::standing::Note;
 use super::told::Told;
 use super::write::{self, Made};
-use crate::domain::{Outcome, Phase, Reason, Retention, RunSpec, Task};
+use crate::domain::{Outcome, Phase, Pruning, Reason, RunSpec, Task};
 use crate::plan::{EventReason, RunOwner, RunTold, consent, run_spec};
 use crate::resources::{ValidBank, VolumeSource};
 use crate::store::{Begin, RunRecord};
@@ -31,12 +31,12 @@ const PAGE: u32 = 500;
 /// What selects the pods that still have their claims.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// Starts a run, which keeps of the bank's sets what its policies say. When to try again, where its Job was refused for now.
+/// Starts a run, which keeps of the bank and its sets what its policies say. When to try again, where its Job was refused for now.
 pub async fn start(
     cx: &Context,
     bank: &ValidBank,
     tracked: &mut Tracked,
-    retention: &[Retention],
+    pruning: &Pruning,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let Ok(mut valid) = tracked.entry.valid.clone() else { return Ok(None) };
@@ -58,7 +58,7 @@ pub async fn start(
     };
     let key = tracked.entry.id.key.clone();
     let deadline = valid.active_deadline_seconds;
-    let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, deadline, retention);
+    let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, deadline, pruning);
     let node = match node(cx, bank, &spec).await? {
         Ok(node) => node,
         Err(note) => {

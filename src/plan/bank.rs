@@ -137,7 +137,7 @@ fn create(
     plan: &mut BankPlan,
     wake: &mut Wake,
 ) {
-    let retention = asks.retention();
+    let pruning = asks.pruning();
     let mut make = |name: String, owner: RunOwner, slot, tasks: &[Task], deadline, ttl| {
         if let Some(other) = observed.runs.iter().find(|run| run.name == name) {
             if other.owner != owner {
@@ -149,7 +149,7 @@ fn create(
         if owner != RunOwner::Hand {
             plan.events.push(EventDraft::new(EventReason::RunCreated, format!("made {name}")));
         }
-        let spec = run_spec(&bank.meta.namespace, &name, &bank.bank, tasks, deadline, &retention);
+        let spec = run_spec(&bank.meta.namespace, &name, &bank.bank, tasks, deadline, &pruning);
         plan.create.push(PlannedRun { name, spec, owner, slot, ttl_seconds_after_finished: ttl });
     };
     for row in rows {

@@ -1,16 +1,16 @@
-use crate::domain::{AuditScope, Bank, IntegrityScope, NetworkPart, Retention, RunSpec, Task, Work};
+use crate::domain::{AuditScope, Bank, IntegrityScope, NetworkPart, Pruning, RunSpec, Task, Work};
 
 /// The work order of one run: the same documents give the same one, byte for byte. Scopes that a task leaves
-/// open become all that the bank declares; what is kept of its sets is what its policies say (`retention`).
+/// open become all that the bank declares; what is kept of it and its sets is what its policies say.
 pub fn run_spec(
     namespace: &str,
     run: &str,
     bank: &Bank,
     tasks: &[Task],
     active_deadline_seconds: u32,
-    retention: &[Retention],
+    pruning: &Pruning,
 ) -> RunSpec {
-    let filled = |task: &Task| Task { work: fill(&task.work, bank, retention), ..task.clone() };
+    let filled = |task: &Task| Task { work: fill(&task.work, bank, pruning), ..task.clone() };
     RunSpec {
         namespace: namespace.to_owned(),
         run: run.to_owned(),
@@ -39,7 +39,7 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
     match work {
         // A recovery looks itself at what is there.
         Work::Probe | Work::Learn | Work::Recover { .. } => false,
-        Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::ConsistencyCheck | Work::Prune { .. } => {
+        Work::Backup | Work::VerifyBackup | Work::RestoreTest | Work::ConsistencyCheck | Work::Prune(_) => {
             database || vectors
         }
         Work::Optimize => database,
@@ -57,7 +57,7 @@ fn needs(work: &Work, part: NetworkPart) -> bool {
     }
 }
 
-fn fill(work: &Work, bank: &Bank, retention: &[Retention]) -> Work {
+fn fill(work: &Work, bank: &Bank, pruning: &Pruning) -> Work {
     match work {
         Work::IntegrityCheck { level, scopes, share_percent } => Work::IntegrityCheck {
             level: *level,
@@ -65,7 +65,7 @@ fn fill(work: &Work, bank: &Bank, retention: &[Retention]) -> Work {
             share_percent: *share_percent,
         },
         Work::SecurityAudit { scopes } => Work::SecurityAudit { scopes: audit_scopes(scopes, bank) },
-        Work::Prune { .. } => Work::Prune { retention: retention.to_vec() },
+        Work::Prune(_) => Work::Prune(pruning.clone()),
         other => other.clone(),
     }
 }

@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{BankFacts, NetworkPart, Phase, Retention};
+use crate::domain::{BankFacts, NetworkPart, Phase, Pruning, Purge, Retention};
 use crate::resources::{
-    IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck, ValidPolicy,
-    ValidRecovery, ValidRun,
+    IntegrityCheckStatus, MemoryBankStatus, PurgeRule, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidCheck,
+    ValidPolicy, ValidRecovery, ValidRun,
 };
 
 /// All that asks for work on one bank.
@@ -23,9 +23,21 @@ pub struct Asks<'a> {
 }
 
 impl Asks<'_> {
-    /// What the policies keep of the bank's sets, of those that say: a suspended bank's too.
-    pub fn retention(&self) -> Vec<Retention> {
-        self.policies.iter().filter_map(|ask| ask.policy.retention).map(Retention::from).collect()
+    /// What goes of the bank and its sets. What a retention keeps stays, that of a suspended policy too; a suspended one purges
+    /// nothing, and of the others that name a kind of records the longest age counts.
+    pub fn pruning(&self) -> Pruning {
+        let retention = self.policies.iter().filter_map(|ask| ask.policy.retention).map(Retention::from).collect();
+        let rules: Vec<_> =
+            self.policies.iter().filter(|ask| !ask.policy.suspend).filter_map(|ask| ask.policy.purge).collect();
+        let longest = |of: fn(&PurgeRule) -> Option<u32>| rules.iter().filter_map(of).max();
+        let limits = self.policies.iter().map(|ask| ask.policy.thresholds.backup_max_age_seconds);
+        let purge = limits.min().filter(|_| !rules.is_empty()).map(|backup_max_age_seconds| Purge {
+            deleted_after_seconds: longest(|rule| rule.deleted_after_seconds),
+            access_log_after_seconds: longest(|rule| rule.access_log_after_seconds),
+            history_after_seconds: longest(|rule| rule.history_after_seconds),
+            backup_max_age_seconds,
+        });
+        Pruning { retention, purge }
     }
 }
 
@@ -126,4 +138,49 @@ pub enum RunOwner {
     Recovery(String),
     /// A person.
     Hand,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Config;
+
+    const POLICIES: &str = "
+apiVersion: memorybank.dev/v1alpha1
+kind: MaintenancePolicy
+metadata: {name: NAME}
+spec:
+  bankSelector: {}
+  SUSPEND
+  schedules: [{name: daily, cron: '0 6 * * *', tasks: [{task: Prune}]}]
+  thresholds: {backupMaxAgeSeconds: AGE}
+  PURGE
+";
+
+    #[test]
+    fn the_longest_age_of_those_that_name_one_counts_and_a_suspended_policy_purges_nothing() {
+        let policy = |name: &str, suspend: bool, age: u32, purge: &str| {
+            let text = POLICIES.replace("NAME", name).replace("AGE", &age.to_string());
+            let text = text.replace("SUSPEND", if suspend { "suspend: true" } else { "" });
+            text.replace("PURGE", &if purge.is_empty() { String::new() } else { format!("purge: {{{purge}}}") })
+        };
+        let asked = |policies: &[String]| {
+            let (config, problems) = Config::load(&[("policies.yaml".to_owned(), policies.join("---"))]).unwrap();
+            assert!(problems.is_empty());
+            let of = |policy| PolicyAsk { policy, echoed: None };
+            Asks { policies: config.policies.iter().map(of).collect(), ..Asks::default() }.pruning().purge
+        };
+        let plain = policy("plain", false, 500, "");
+        let short = policy("short", false, 1_000, "deletedAfterSeconds: 3600, historyAfterSeconds: 9000");
+        let long = policy("long", false, 2_000, "deletedAfterSeconds: 7200");
+        let held = policy("held", true, 3_000, "accessLogAfterSeconds: 3600, deletedAfterSeconds: 90000");
+        assert_eq!(asked(&[plain.clone(), held.clone()]), None);
+        let expected = Purge {
+            deleted_after_seconds: Some(7_200),
+            access_log_after_seconds: None,
+            history_after_seconds: Some(9_000),
+            backup_max_age_seconds: 500,
+        };
+        assert_eq!(asked(&[plain, short, long, held]), Some(expected));
+    }
 }

@@ -52,7 +52,7 @@ pub use job_template::{
 pub use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 pub use policy::{
     BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
-    PredictionRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
+    PredictionRule, PurgeRule, RecoveryMode, RecoveryRule, Retention, Schedule, Thresholds,
 };
 pub use policy_status::{MaintenancePolicyStatus, WorstBank};
 pub use reader::{Content, Document, GROUP, MAX_FILE_BYTES, Passed, Place, Problem, Resource, VERSION, Warning, read};

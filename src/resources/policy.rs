@@ -1,3 +1,5 @@
+#![allow(clippy::struct_field_names)] // A name says its unit. What is derived of a struct does not take its attributes.
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,9 @@ pub struct MaintenancePolicySpec {
     /// Which backup sets Prune keeps; without it, all. Of two policies, what either keeps stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Which records of the banks themselves Prune removes for good; without it, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge: Option<PurgeRule>,
     /// What is done about damage.
     #[serde(default)]
     pub recovery: RecoveryRule,
@@ -261,6 +266,25 @@ impl From<Retention> for domain::Retention {
         let Retention { last, daily, weekly, monthly } = retention;
         Self { last, daily, weekly, monthly }
     }
+}
+
+/// Which records go for good once they are old enough. Those that no policy names stay; of two ages the longer one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::purge())]
+pub struct PurgeRule {
+    /// Deleted memories, in every store, so long after they were deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3_600, max = 315_576_000))]
+    pub deleted_after_seconds: Option<u32>,
+    /// What was noted of accesses, with the queries of users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3_600, max = 315_576_000))]
+    pub access_log_after_seconds: Option<u32>,
+    /// What mem0's history has of a memory between its first and its last text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3_600, max = 315_576_000))]
+    pub history_after_seconds: Option<u32>,
 }
 
 /// What is done about damage.

@@ -14,6 +14,7 @@ pub const UNDECLARED: &str = "expected the name of a volume declared in spec.vol
 pub const WINDOW: &str = "start and end differ: a window of no length admits nothing";
 pub const BLACKOUT: &str = "from is not after to";
 pub const SPREAD: &str = "spreadSeconds is less than startingDeadlineSeconds, or the last banks would always be late";
+pub const PURGE: &str = "a purge names something: deletedAfterSeconds, accessLogAfterSeconds or historyAfterSeconds";
 pub const RETENTION: &str = "a retention keeps something: last, daily, weekly or monthly is above 0";
 pub const CRON_ZONE: &str = "found a time zone within the cron expression; expected it in the field timeZone";
 pub const HOLDS: &str = "no schedule is held by a condition that its own tasks measure: it would wait for itself";
@@ -106,6 +107,10 @@ pub fn spread() -> Rule {
 
 pub fn retention() -> Rule {
     rule("self.last + self.daily + self.weekly + self.monthly > 0", RETENTION)
+}
+
+pub fn purge() -> Rule {
+    rule("has(self.deletedAfterSeconds) || has(self.accessLogAfterSeconds) || has(self.historyAfterSeconds)", PURGE)
 }
 
 /// As `CronError::ZoneInside` of the engine.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::body::Body;
 use super::copies::{Copied, Copies, DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::backup::{self, Begun, Dump, Identity, Order, Recipients, Repository, Source, Vectors};
+use crate::bank::backup::{self, Begun, Bucket, Dump, Identity, Order, Recipients, Repository, Source, Vectors};
 use crate::bank::qdrant::Client;
 use crate::bank::sqlite::{Stock, take_stock};
 use crate::bank::vectors::ENTITIES;
@@ -31,8 +31,8 @@ impl<E: Exchange> Runner<E> {
         body: &mut Body,
     ) -> Result<(), String> {
         let bank = &spec.bank;
-        let places = self.repository(&spec.namespace, bank).and_then(|place| Ok((place, recipients(bank)?)));
-        let (repository, recipients) = match places {
+        let place = self.repository(&spec.namespace, bank).await;
+        let (repository, recipients) = match place.and_then(|place| Ok((place, recipients(bank)?))) {
             Ok(places) => places,
             Err(why) => {
                 body.checks.push(Check::unknown(MADE, REPOSITORY, &why));
@@ -53,33 +53,14 @@ impl<E: Exchange> Runner<E> {
         };
         let begun = blocking(move || backup::begin(order)).await?;
         let mut begun = begun.map_err(|error| error.to_string())?;
-        let mut left = Vec::new();
-        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
-            left = self.take_vectors(&spec.namespace, endpoint, &mut begun, meter).await?;
-        }
-        let dumps = self.dumps(&spec.namespace, bank, &mut begun).await;
-        if bank.vector_store.is_some() {
-            // SQL that is older than the points would lack the rows of some.
-            copies.renew();
-        }
-        let mut sources: Vec<_> = dumps.into_iter().map(|dump| Source::Postgres(Box::new(dump))).collect();
-        let files = [(DATABASE, copies.database(bank, meter).await?), (HISTORY, copies.history(bank, meter).await?)];
-        for &(component, ref copied) in &files {
-            let Some(copied) = copied else { continue };
-            match stock(copied, meter).await? {
-                Ok((files, stock)) => sources.push(Source::Sqlite { component, files, stock }),
-                Err(why) => begun.miss(Missing { component: component.to_owned(), why }),
+        let collected = self.collect(spec, copies, &mut begun, meter).await;
+        let (sources, left) = match collected {
+            Ok(collected) => collected,
+            Err(why) => {
+                blocking(move || begun.give_up()).await?;
+                return Err(why);
             }
-        }
-        for tree in &bank.files {
-            match self.places.volume(&tree.root.volume) {
-                Ok(root) => {
-                    let without = within(bank, tree);
-                    sources.push(Source::Tree { tree: tree.clone(), root: root.to_owned(), without });
-                }
-                Err(why) => begun.miss(Missing { component: format!("files/{}", tree.name), why }),
-            }
-        }
+        };
         let shared = Arc::clone(meter);
         let written = blocking(move || begun.finish(sources, &shared)).await?.map_err(|error| error.to_string())?;
         let set = written.name.to_string();
@@ -103,6 +84,45 @@ impl<E: Exchange> Runner<E> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the vectors into a set, then opens all that goes in after them. For people what was left on the vector server.
+    async fn collect(
+        &self,
+        spec: &RunSpec,
+        copies: &mut Copies<'_>,
+        begun: &mut Begun,
+        meter: &Arc<Meter>,
+    ) -> Result<(Vec<Source>, Vec<String>), String> {
+        let bank = &spec.bank;
+        let mut left = Vec::new();
+        if let Some(VectorStore::Qdrant(endpoint)) = &bank.vector_store {
+            left = self.take_vectors(&spec.namespace, endpoint, begun, meter).await?;
+        }
+        let dumps = self.dumps(&spec.namespace, bank, begun).await;
+        if bank.vector_store.is_some() {
+            // SQL that is older than the points would lack the rows of some.
+            copies.renew();
+        }
+        let mut sources: Vec<_> = dumps.into_iter().map(|dump| Source::Postgres(Box::new(dump))).collect();
+        let files = [(DATABASE, copies.database(bank, meter).await?), (HISTORY, copies.history(bank, meter).await?)];
+        for &(component, ref copied) in &files {
+            let Some(copied) = copied else { continue };
+            match stock(copied, meter).await? {
+                Ok((files, stock)) => sources.push(Source::Sqlite { component, files, stock }),
+                Err(why) => begun.miss(Missing { component: component.to_owned(), why }),
+            }
+        }
+        for tree in &bank.files {
+            match self.places.volume(&tree.root.volume) {
+                Ok(root) => {
+                    let without = within(bank, tree);
+                    sources.push(Source::Tree { tree: tree.clone(), root: root.to_owned(), without });
+                }
+                Err(why) => begun.miss(Missing { component: format!("files/{}", tree.name), why }),
+            }
+        }
+        Ok((sources, left))
     }
 
     /// The tables of the bank on PostgreSQL servers, as of moments of which that of its vectors is first. What cannot be had
@@ -160,15 +180,17 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// Where the bank's own sets are, or for people why there can be none.
-    pub(super) fn repository(&self, namespace: &str, bank: &Bank) -> Result<Repository, String> {
-        let Some(repository) = &bank.repository else {
-            return Err("the bank declares no repository: add spec.repository.folder".to_owned());
+    pub(super) async fn repository(&self, namespace: &str, bank: &Bank) -> Result<Repository, String> {
+        let repository = bank.repository.as_ref();
+        if let Some(folder) = repository.and_then(|repository| repository.folder.as_ref()) {
+            let root = self.places.volume(&folder.volume)?;
+            return Ok(Repository::folder(root, &folder.path, namespace, &bank.name));
+        }
+        let Some(endpoint) = repository.and_then(|repository| repository.s3.as_ref()) else {
+            return Err("the bank declares no repository: add spec.repository.folder or spec.repository.s3".to_owned());
         };
-        let Some(folder) = &repository.folder else {
-            return Err("this version keeps no sets in S3: use spec.repository.folder".to_owned());
-        };
-        let root = self.places.volume(&folder.volume)?;
-        Ok(Repository::new(root, &folder.path, namespace, &bank.name))
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        Bucket::open(endpoint, (namespace, &bank.name), &secrets).await.map(Repository::Bucket)
     }
 }
 

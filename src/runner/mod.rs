@@ -1,6 +1,6 @@
 //! Executes a RunSpec: collect, judge, report. The same code in a Job's pod and in local mode.
 //!
-//! It decides nothing about when to run, and writes to the bank in a recovery and an optimization alone; Backup and Prune
+//! It decides nothing about when to run, and writes to the bank in a recovery, an optimization and a purge alone; Backup and Prune
 //! write to its repository.
 
 mod audit;
@@ -15,6 +15,7 @@ mod places;
 mod probe;
 mod progress;
 mod prune;
+mod purge;
 mod recover;
 mod remote;
 mod restore;
@@ -37,6 +38,8 @@ use scratch::Scratch;
 
 /// How long a task that passed its deadline gets to end by itself.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The same of a recovery, which puts back what it began.
+const ROLL_BACK: Duration = Duration::from_mins(30);
 
 pub use exchange::{Exchange, ExchangeError};
 pub use places::Places;
@@ -119,7 +122,8 @@ impl<E: Exchange> Runner<E> {
             if worked.is_none() {
                 // What blocks sees the meter and ends; until then the next task must not begin beside it.
                 meter.cancel();
-                let _ = tokio::time::timeout(LAST_WORDS, work).await;
+                let recovers = matches!(task.work, Work::Recover { .. });
+                let _ = tokio::time::timeout(if recovers { ROLL_BACK } else { LAST_WORDS }, work).await;
             }
             worked
         };
@@ -178,7 +182,7 @@ impl<E: Exchange> Runner<E> {
             Work::VerifyBackup => self.verify_backup(spec, copies, meter, body).await,
             Work::Optimize => self.optimize(spec, copies, meter, body).await,
             Work::RestoreTest => self.restore_test(spec, copies, meter, body).await,
-            Work::Prune { retention } => self.prune(spec, retention, copies, meter, body).await,
+            Work::Prune(pruning) => self.prune(spec, pruning, copies, meter, body).await,
             Work::Recover { events, set, consent } => {
                 let asked = recover::Asked { events, set: set.as_deref(), consent: *consent };
                 self.recover(spec, &asked, copies, meter, body).await

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::backup::{REPOSITORY, collections};
 use super::body::Body;
 use super::copies::{Copies, blocking};
@@ -7,7 +9,7 @@ use super::{Exchange, Runner};
 use crate::bank::backup::{self, Repository};
 use crate::bank::qdrant::Client;
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Check, Reason, RestoreVerdict, Retention, RunSpec, VectorStore};
+use crate::domain::{Check, Pruning, Reason, RestoreVerdict, Retention, RunSpec, VectorStore};
 use crate::engine::integrity::vectors::VECTORS;
 
 /// The checks that nothing is left which nobody keeps.
@@ -15,19 +17,20 @@ const SETS: &str = "backup-sets-pruned";
 const SNAPSHOTS: &str = "snapshots-pruned";
 
 impl<E: Exchange> Runner<E> {
-    /// Removes what nobody keeps: sets of the bank's own repository, then snapshots that backups left on its vector
-    /// server.
+    /// Removes what nobody keeps: sets of the bank's own repository, snapshots that backups left on its vector server, then
+    /// records of the bank itself.
     pub(super) async fn prune(
         &self,
         spec: &RunSpec,
-        retention: &[Retention],
+        pruning: &Pruning,
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        match self.repository(&spec.namespace, &spec.bank) {
+        let mut verified = None;
+        match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => {
-                self.prune_sets(&repository, retention, copies, meter, body).await?;
+                verified = self.prune_sets(&repository, &pruning.retention, copies, meter, body).await?;
                 self.prune_snapshots(spec, &repository, body).await?;
             }
             Err(why) => {
@@ -35,10 +38,13 @@ impl<E: Exchange> Runner<E> {
                 body.unmeasured = Some((Reason::NotMeasured, why));
             }
         }
-        Ok(())
+        match &pruning.purge {
+            Some(purge) => self.purge(spec, purge, verified, meter, body).await,
+            None => Ok(()),
+        }
     }
 
-    /// Removes the sets that no retention keeps.
+    /// Removes the sets that no retention keeps; when the newest was begun that is verified still.
     async fn prune_sets(
         &self,
         repository: &Repository,
@@ -46,7 +52,7 @@ impl<E: Exchange> Runner<E> {
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Timestamp>, String> {
         let mut verified = self.verified_sets(copies).await?;
         let told = |error: super::ExchangeError| error.to_string();
         let restored = self.exchange.input(RestoreVerdict::OUTPUT).await.map_err(told)?;
@@ -73,13 +79,13 @@ impl<E: Exchange> Runner<E> {
         };
         body.checks.push(Check::passed(SETS, REPOSITORY, &detail));
         body.done.push(detail);
-        Ok(())
+        Ok(pruned.newest)
     }
 
     /// Removes from the vector server the snapshots that backups noted as theirs and left there.
     async fn prune_snapshots(&self, spec: &RunSpec, repository: &Repository, body: &mut Body) -> Result<(), String> {
         let Some(VectorStore::Qdrant(endpoint)) = &spec.bank.vector_store else { return Ok(()) };
-        if repository.litter().map_err(|error| error.to_string())?.is_empty() {
+        if repository.litter().await.map_err(|error| error.to_string())?.is_empty() {
             body.checks.push(Check::passed(SNAPSHOTS, VECTORS, "no backup left a snapshot on the server"));
             return Ok(());
         }

@@ -22,6 +22,7 @@ use crate::domain::{
     Bank, Check, Consent, CorruptionEvent, Digest, Level, Mended, Output, PathInVolume, Reason, RecoveryPlan,
     RecoveryReport, RecoveryState, RunSpec, SqlDatabase, VectorStore, Verdict,
 };
+use crate::engine::consistency::Fault;
 use crate::engine::consistency::baseline::Share;
 use crate::engine::recovery::{Planned, Seen, covers, is_gone, why_back};
 use act::Steps;
@@ -82,7 +83,7 @@ impl<E: Exchange> Runner<E> {
         copies.renew();
         let (before, seen) = self.look_over(spec, copies, meter).await?;
         let chosen = chosen(spec, &seen.events, asked.events);
-        let sources = match self.gather(spec, asked.set, &chosen, copies, client.as_ref(), meter).await? {
+        let mut sources = match self.gather(spec, asked.set, &chosen, copies, client.as_ref(), meter).await? {
             Ok(sources) => sources,
             Err(why) => {
                 take(body, before);
@@ -90,6 +91,9 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
+        if let Some(Ok(points)) = &mut sources.known.points {
+            points.rotten = seen.events.iter().any(|event| event.check == Fault::RowChanged.check());
+        }
         let planned = crate::engine::recovery::plan(&chosen, &sources.known);
         let blind = seen.checks.iter().find(|check| check.verdict == Verdict::Unknown);
         if let Some(check) = blind.filter(|_| planned.plan.steps.is_empty() && planned.plan.unmended.is_empty()) {
@@ -240,7 +244,7 @@ impl<E: Exchange> Runner<E> {
     }
 
     /// The bank's folder in its repository, where quarantines are; in the bank's own volume where it has none.
-    fn home(&self, spec: &RunSpec) -> Result<PathBuf, String> {
+    pub(super) fn home(&self, spec: &RunSpec) -> Result<PathBuf, String> {
         let bank = &spec.bank;
         if let Some(folder) = bank.repository.as_ref().and_then(|repository| repository.folder.as_ref()) {
             let root = self.places.volume(&folder.volume)?;

@@ -16,7 +16,7 @@ use super::copies::{Copies, blocking};
 use super::verify::components;
 use super::{Exchange, Runner};
 use crate::bank::Meter;
-use crate::bank::backup::{BackupError, Examined, Fault, examine, unseal};
+use crate::bank::backup::{BackupError, Examined, Fault, Set, drop_fetched, examine, unseal};
 use crate::domain::{
     Check, CorruptionEvent, LatestSet, Output, Reason, RestoreVerdict, RestoredSet, RunSpec, Severity,
 };
@@ -61,7 +61,10 @@ impl<E: Exchange> Runner<E> {
         let restored = before.and_then(|verdict| verdict.restored);
         let now = Timestamp::now();
         let set = latest.set.clone();
-        let verdict = match self.try_restore(spec, &latest, copies, meter).await? {
+        let tried = self.try_restore(spec, &latest, copies, meter).await;
+        // Later tasks may need the room.
+        drop_fetched(&self.places.scratch).map_err(|error| error.to_string())?;
+        let verdict = match tried? {
             Tried::Unknown(why) => {
                 unmeasured(body, why);
                 return Ok(());
@@ -99,25 +102,27 @@ impl<E: Exchange> Runner<E> {
         known.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(|error| error.to_string())
     }
 
-    /// Reads a set to its end, its databases into scratch; the folder that it is in. Of an encrypted one all the rest that
-    /// can be restored is opened into scratch too.
+    /// Reads a set to its end, its databases into scratch; the folder that it is in, which is in scratch where it was fetched
+    /// from a bucket. Of an encrypted one all the rest that can be restored is opened into scratch too.
     pub(super) async fn open_set(
         &self,
         spec: &RunSpec,
         latest: &LatestSet,
         meter: &Arc<Meter>,
     ) -> Result<Result<(PathBuf, Examined), String>, String> {
-        let repository = match self.repository(&spec.namespace, &spec.bank) {
+        let repository = match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => repository,
             Err(why) => return Ok(Err(why)),
         };
         let name: SetName = latest.set.parse().map_err(|error: crate::engine::backup::NameError| error.to_string())?;
         let identity = self.identity(&spec.namespace, &spec.bank).await;
-        let (from, known, scratch) = (repository.set(&name), latest.manifest, self.places.scratch.clone());
+        let (lying, known, scratch) = (repository.set(&name), latest.manifest, self.places.scratch.clone());
         let shared = Arc::clone(meter);
         let opened = blocking(move || {
             let identity = identity.as_ref().map_err(String::as_str);
-            let mut examined = examine(&from, &name, Some(&known), Some(&scratch), identity, &shared)?;
+            let from = lying.fetch(&scratch, &shared)?;
+            let set = Set::Folder(from.clone());
+            let mut examined = examine(&set, &name, Some(&known), Some(&scratch), identity, &shared)?;
             let whole = examined.faults.is_empty() && examined.unread.is_none();
             let folder = match identity {
                 Ok(identity) if whole => unseal(&mut examined, from, identity, &scratch, &shared)?,

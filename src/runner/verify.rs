@@ -57,7 +57,7 @@ impl<E: Exchange> Runner<E> {
             body.checks.push(Check::unknown(SET, REPOSITORY, &why));
             body.unmeasured = Some((Reason::NotMeasured, why));
         };
-        let repository = match self.repository(&spec.namespace, &spec.bank) {
+        let repository = match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => repository,
             Err(why) => {
                 unmeasured(body, why);
@@ -77,7 +77,7 @@ impl<E: Exchange> Runner<E> {
         let mut verdict = BackupVerdict { set: None, time: now, refused: None, lacks: None, verified: None };
         match &latest {
             None => {
-                if let Some(why) = strangers(&repository)? {
+                if let Some(why) = strangers(&repository).await? {
                     unmeasured(body, why);
                     return Ok(());
                 }
@@ -139,12 +139,12 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
     ) -> Result<Came, String> {
         let name: SetName = latest.set.parse().map_err(|error: crate::engine::backup::NameError| error.to_string())?;
-        let (folder, known, scratch) = (repository.set(&name), latest.manifest, self.places.scratch.clone());
+        let (lying, known, scratch) = (repository.set(&name), latest.manifest, self.places.scratch.clone());
         let shared = Arc::clone(meter);
         let identity = self.identity(&spec.namespace, &spec.bank).await;
         let examined = blocking(move || {
             let identity = identity.as_ref().map_err(String::as_str);
-            examine(&folder, &name, Some(&known), Some(&scratch), identity, &shared)
+            examine(&lying, &name, Some(&known), Some(&scratch), identity, &shared)
         })
         .await?;
         let examined = match examined {
@@ -294,8 +294,9 @@ pub(super) fn components(bank: &Bank) -> Vec<String> {
 }
 
 /// What is said of sets that are there and of which the store knows nothing: their manifests can be held against nothing.
-fn strangers(repository: &Repository) -> Result<Option<String>, String> {
-    let sets = repository.sets().map_err(|error| error.to_string())?;
+async fn strangers(repository: &Repository) -> Result<Option<String>, String> {
+    let repository = repository.clone();
+    let sets = blocking(move || repository.sets()).await?.map_err(|error| error.to_string())?;
     Ok(sets.last().map(|newest| {
         format!(
             "{} sets are there that were made with another store, the newest {newest}: ask for a Backup",

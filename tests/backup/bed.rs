@@ -71,7 +71,7 @@ impl Bed {
             volumes: vec!["data".to_owned(), "sets".to_owned()],
             files: vec![tree("uploads", "data", "uploads", Mutable::Append)],
             backups: Vec::new(),
-            repository: Some(Repository { folder: Some(place("sets", "memorybank")), encryption: None }),
+            repository: Some(Repository { folder: Some(place("sets", "memorybank")), s3: None, encryption: None }),
             compose: None,
         };
         Self { files, outputs: Outputs::default(), bank }

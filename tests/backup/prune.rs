@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use memorybank::domain::{Digest, Outcome, Retention, Work};
+use memorybank::domain::{Digest, Outcome, Pruning, Retention, Work};
 use memorybank::engine::backup::SetManifest;
 
 use crate::bed::{Bed, files};
@@ -12,7 +12,7 @@ use crate::whole::CONFIG;
 const BOTH: [Work; 2] = [Work::Backup, Work::VerifyBackup];
 
 fn last(last: u32) -> Work {
-    Work::Prune { retention: vec![Retention { last, ..Retention::default() }] }
+    Work::Prune(Pruning { retention: vec![Retention { last, ..Retention::default() }], purge: None })
 }
 
 /// Prunes, and gives what the task says.
@@ -38,12 +38,15 @@ fn what_no_retention_keeps_goes_and_the_newest_verified_set_stays() {
     let verified = bed.verdict().unwrap().verified.unwrap();
     bed.back_up("d");
     bed.back_up("e");
-    let none = prune(&bed, Work::Prune { retention: Vec::new() });
+    let none = prune(&bed, Work::Prune(Pruning::default()));
     assert!(none.contains("no policy of this bank has a retention: all 5 sets stay"), "{none}");
     assert_eq!(runs(&bed), ["a", "b", "c", "d", "e"]);
     // Of two retentions either keeps.
     let keep = [Retention { last: 4, ..Retention::default() }, Retention { daily: 1, ..Retention::default() }];
-    assert!(prune(&bed, Work::Prune { retention: keep.to_vec() }).contains("1 sets removed, 4 stay, 1 of them"));
+    assert!(
+        prune(&bed, Work::Prune(Pruning { retention: keep.to_vec(), purge: None }))
+            .contains("1 sets removed, 4 stay, 1 of them")
+    );
     assert_eq!(runs(&bed), ["b", "c", "d", "e"]);
     let told = prune(&bed, last(1));
     assert!(told.contains("2 sets removed, 2 stay, 1 of them verified"), "{told}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 
-use memorybank::domain::{Digest, Outcome, QdrantEndpoint, Reason, Trust, VectorStore, Work};
+use memorybank::domain::{Digest, Outcome, Pruning, QdrantEndpoint, Reason, Trust, VectorStore, Work};
 use memorybank::engine::backup::{Part, PartKind, SetManifest};
 
 use crate::bed::{Bed, files};
@@ -195,7 +195,7 @@ fn a_snapshot_that_cannot_be_removed_is_tried_again_and_then_told() {
     assert!(detail.contains("could not be removed from the server") && detail.contains("busy"), "{detail}");
 
     // The run has noted them: Prune removes those, and no other.
-    let prune = Work::Prune { retention: Vec::new() };
+    let prune = Work::Prune(Pruning::default());
     let stranger = server.snapshots().join(NAME).join("openmemory-1-2026-01-01-00-00-00.snapshot");
     fs::write(&stranger, "of somebody else").unwrap();
     assert_eq!(guardian::files(server.snapshots()).len(), 5, "two, their digests, and the other");

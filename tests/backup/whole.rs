@@ -136,13 +136,11 @@ fn what_this_version_cannot_back_up_is_told_and_proves_nothing() {
     assert_eq!(bed.verdict().unwrap().verified, None);
 
     bed.bank.vector_store = None;
-    for (repository, expected) in
-        [(None, "declares no repository"), (Some(Repository { folder: None, encryption: None }), "S3")]
-    {
+    for repository in [None, Some(Repository { folder: None, s3: None, encryption: None })] {
         bed.bank.repository = repository;
         let report = bed.back_up("three");
         assert_eq!(report.tasks[0].outcome, Outcome::Unknown);
-        assert!(report.tasks[0].message.contains(expected), "{}", report.tasks[0].message);
+        assert!(report.tasks[0].message.contains("declares no repository"), "{}", report.tasks[0].message);
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Mood {
     Long(usize),
     /// A vector of zeros.
     Zeros,
+    /// An error of 400 where a text begins with this letter.
+    Refuses(char),
 }
 
 struct Shared {
@@ -129,6 +131,11 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
     if let Mood::Status(status) = mood {
         let error = json!({"error": {"message": "the model could not be loaded", "type": "server_error"}});
         return (StatusCode::from_u16(status).unwrap(), error.to_string()).into_response();
+    }
+    if let Mood::Refuses(letter) = mood
+        && texts.iter().any(|text| text.starts_with(letter))
+    {
+        return (StatusCode::BAD_REQUEST, r#"{"error":{"message":"maximum context length"}}"#).into_response();
     }
     let size = match mood {
         Mood::Long(size) if asked.get("dimensions").is_none() => size,

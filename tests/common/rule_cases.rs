@@ -166,6 +166,7 @@ fn spec(kind: &str) -> Value {
             "holdWhile": [{"condition": "Reachable", "status": "False"}],
             "schedules": [{"name": "s", "cron": "0 6 * * *", "startingDeadlineSeconds": 600, "tasks": tasks}],
             "retention": {"last": 3},
+            "purge": {"deletedAfterSeconds": 3600},
         }),
         "MaintenanceRun" => json!({"bankName": "b", "tasks": tasks}),
         "IntegrityCheck" => {
@@ -270,6 +271,7 @@ fn policy_cases() -> Vec<Case> {
         case("spec.windows[]", WINDOW, "/spec/windows/0/end", json!("05:00")),
         case("spec.blackouts[]", "from is not after to", "/spec/blackouts/0/to", json!("2026-12-23")),
         case("spec.retention", "a retention keeps something", "/spec/retention", json!({"last": 0})),
+        case("spec.purge", "a purge names something", "/spec/purge", json!({})),
         case("spec.schedules[]", "spreadSeconds is less than", "/spec/schedules/0/spreadSeconds", json!(600)),
         case("spec.schedules[]", "a recovery comes from", "/spec/schedules/0/tasks", json!([{"task": "Recover"}])),
         case("spec.schedules[].cron", ZONE, "/spec/schedules/0/cron", json!("TZ=UTC 0 6 * * *")),

@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
+use age::secrecy::ExposeSecret as _;
 use memorybank::domain::{
-    Consent, Digest, IntegrityScope, Level, Outcome, PointId, QdrantEndpoint, RecoveryReport, RecoveryState,
-    TaskReport, Trust, VectorStore, Work,
+    Consent, Digest, Encryption, IntegrityScope, Level, Outcome, PointId, QdrantEndpoint, RecoveryReport,
+    RecoveryState, SecretKey, TaskReport, Trust, VectorStore, Work,
 };
 
 use memorybank::engine::recovery::{Geometry, TablePage};
@@ -65,6 +66,18 @@ impl Damaged {
         bed.bank.embedding = Some(model.endpoint());
         bed.secret("model", "key", Embedder::key());
         (Self::of(bed, server), model)
+    }
+
+    /// The same, whose sets are encrypted.
+    pub fn sealed(memories: u32) -> Self {
+        let (mut bed, server) = (Bed::new(memories), Qdrant::start());
+        fill(&bed, &server, NAME, SIZE);
+        let identity = age::x25519::Identity::generate();
+        bed.secret("age", "key", identity.to_string().expose_secret());
+        let key = SecretKey { name: "age".to_owned(), key: "key".to_owned() };
+        let encryption = Encryption { recipients: vec![identity.to_public().to_string()], identity: Some(key) };
+        bed.bank.repository.as_mut().unwrap().encryption = Some(encryption);
+        Self::of(bed, server)
     }
 
     fn of(mut bed: Bed, server: Qdrant) -> Self {

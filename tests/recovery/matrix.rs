@@ -82,14 +82,36 @@ fn a_collection_that_is_gone_is_put_back() {
     mended(|bank| bank.server.forget(NAME), &[RepairAction::RestoreCollection]);
 }
 
+/// Database, a file and the collection.
+fn harm_all(bank: &Damaged) {
+    bank.tear((bank.root("memories") - 1) * 4_096, &[0xa5; 4_096]);
+    bank.rot();
+    bank.server.forget(NAME);
+}
+
+#[test]
+fn an_encrypted_set_puts_all_of_it_back() {
+    let bank = Damaged::sealed(40);
+    let good = bank.content();
+    harm_all(&bank);
+    let (task, done) = bank.recover("mender", Consent::Lossless);
+    assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
+    assert_eq!(done.plan.steps.len(), 3);
+    assert_eq!(bank.content(), good);
+    bank.is_sound();
+    // Without the key nothing is begun.
+    bank.bed.secret("age", "key", "no key");
+    harm_all(&bank);
+    let damaged = bank.bytes();
+    let recover = Work::Recover { events: Vec::new(), set: None, consent: Consent::Lossless };
+    let task = bank.bed.run("keyless", &[recover]).tasks.remove(0);
+    assert_eq!((task.outcome, task.recovery), (Outcome::Unknown, None), "{}", task.message);
+    assert_eq!(bank.bytes(), damaged);
+}
+
 #[test]
 fn all_at_once_is_put_back_in_order() {
-    let harm = |bank: &Damaged| {
-        bank.tear((bank.root("memories") - 1) * 4_096, &[0xa5; 4_096]);
-        bank.rot();
-        bank.server.forget(NAME);
-    };
-    mended(harm, &[RepairAction::RestoreDatabase, RepairAction::RestoreFiles, RepairAction::RestoreCollection]);
+    mended(harm_all, &[RepairAction::RestoreDatabase, RepairAction::RestoreFiles, RepairAction::RestoreCollection]);
 }
 
 const NEW: &str = "INSERT INTO categories (id, name) VALUES ('0123456789abcdef0123456789abcdef', 'new')";

@@ -232,6 +232,55 @@ fn a_model_that_makes_longer_vectors_is_asked_for_the_banks_length() {
 }
 
 #[test]
+fn a_text_that_the_model_refuses_keeps_no_other_from_being_embedded() {
+    let (bank, model) = Damaged::embedded(60);
+    let rows = live(&bank);
+    let removed: Vec<_> = rows.iter().step_by(15).map(|(id, _)| *id).collect();
+    let refused = &rows[15].1;
+    query(&bank.database(), &format!("UPDATE memories SET content = '~' || content WHERE id = '{refused}'"));
+    for id in &removed {
+        bank.server.remove(NAME, *id);
+    }
+    let (_, digest) = bank.plan();
+    model.set(Mood::Refuses('~'));
+    let (task, done) = bank.recover("mender", Consent::Plan(digest));
+    assert_eq!(done.state, RecoveryState::Succeeded, "{task:#?}");
+    let there: Vec<_> = removed.iter().filter(|id| bank.server.point(NAME, **id).is_some()).collect();
+    assert_eq!(there.len(), removed.len() - 1);
+    assert!(bank.server.point(NAME, rows[15].0).is_none());
+}
+
+#[test]
+fn a_memory_that_mem0_deleted_is_not_brought_back() {
+    let (bank, _model) = Damaged::embedded(40);
+    let (id, _) = live(&bank)[3];
+    bank.server.remove(NAME, id);
+    let history = bank.bed.live().join(".mem0/history.db");
+    let deleted = format!(
+        "INSERT INTO history (id, memory_id, event, created_at, is_deleted) VALUES \
+         ('11111111-2222-4333-8444-555555555555', '{id}', 'DELETE', '2026-11-21T08:00:00.000001+00:00', 1)"
+    );
+    query(&history, &deleted);
+    let (_, told) = bank.recover("careful", Consent::Lossless);
+    assert_eq!((told.state, told.plan.steps.len()), (RecoveryState::Nothing, 0), "{told:#?}");
+    assert!(told.plan.unmended.iter().any(|line| line.contains("says that it was deleted")), "{told:#?}");
+}
+
+#[test]
+fn the_text_of_one_user_is_not_put_into_the_point_of_another() {
+    let (bank, _model) = Damaged::embedded(40);
+    let (id, row) = unchanged(&bank)[5].clone();
+    edit(&bank, &row, "drinks tea now");
+    let mut stored = bank.server.point(NAME, id).unwrap();
+    stored.payload["user_id"] = json!("somebody else");
+    stored.payload["updated_at"] = json!("2026-11-20T09:00:00.000001+00:00");
+    bank.server.put(NAME, id, stored.payload, stored.vector);
+    let (_, told) = bank.recover("careful", Consent::Lossless);
+    assert_eq!(told.plan.steps.len(), 0, "{told:#?}");
+    assert!(told.plan.unmended.iter().any(|line| line.contains("another user owns the point")), "{told:#?}");
+}
+
+#[test]
 fn a_model_that_fails_in_the_middle_leaves_the_bank_as_it_was() {
     let (bank, model) = Damaged::embedded(1_000);
     for (id, _) in live(&bank).into_iter().step_by(20) {

@@ -1,15 +1,16 @@
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::bucket::BucketError;
 use jiff::Timestamp;
 use nix::errno::Errno;
-use thiserror::Error;
 
 use crate::bank::Cancelled;
 use crate::engine::backup::{NameError, SetError};
 
 /// Why a set was not written or not read. Nothing of it stays, and older sets are as they were.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The work was asked to stop.
     #[error(transparent)]
@@ -44,6 +45,19 @@ pub enum BackupError {
         /// In bytes.
         free: u64,
     },
+    /// There is no room in scratch to open a set.
+    #[error("{folder} has {free} bytes free, and the set needs {needed} there: give the run more scratch")]
+    NoScratch {
+        /// The scratch folder.
+        folder: PathBuf,
+        /// In bytes.
+        needed: u64,
+        /// In bytes.
+        free: u64,
+    },
+    /// A bucket does not do what is asked of it.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// It did not fit.
     #[error("the disk of {path} is full: give it more room, or keep fewer sets; nothing of the new set was kept")]
     Full {
@@ -75,8 +89,11 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// The error of a system call on a path.
+    /// The error of a system call on a path, or of the bucket where it was one.
     pub(super) fn of(path: &Path, source: io::Error) -> Self {
+        if let Some(error) = in_bucket(&source) {
+            return Self::Bucket(error);
+        }
         let path = path.to_owned();
         match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC | Errno::EDQUOT) => Self::Full { path },
@@ -85,6 +102,17 @@ impl BackupError {
             }
             _ => Self::Io { path, source },
         }
+    }
+}
+
+/// What a bucket said, where libraries have wrapped it.
+fn in_bucket(error: &(dyn Error + 'static)) -> Option<BucketError> {
+    if let Some(BackupError::Bucket(error)) = error.downcast_ref() {
+        return Some(error.clone());
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => in_bucket(error.get_ref()?),
+        None => in_bucket(error.source()?),
     }
 }
 

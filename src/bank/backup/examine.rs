@@ -1,18 +1,18 @@
 //! Reads a set back, every byte of it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use tar::{Archive, EntryType};
 use zstd::stream::read::Decoder;
 
 use super::error::{BackupError, at};
 use super::pipe::Counted;
 use super::seal::{Closed, Identity, Opened};
+use super::set::{Set, Stored};
 use super::snapshot;
 use crate::bank::Meter;
 use crate::bank::sqlite::free;
@@ -24,8 +24,6 @@ use crate::engine::integrity::files::TreePath;
 const MAX_MANIFEST: u64 = 16 << 20;
 /// The statements of a few hundred tables are less.
 const MAX_SCRIPT: u64 = 16 << 20;
-/// A set has a few dozen files.
-const MAX_FILES: usize = 1_000;
 /// Bytes per read.
 const BUFFER: usize = 128 << 10;
 /// Beside a database in scratch: sorting, rounding up to blocks.
@@ -64,11 +62,11 @@ pub struct Examined {
     pub unread: Option<String>,
 }
 
-/// Reads the set in a folder: its manifest, held against the digest that is known of it, then each file to its end,
+/// Reads a set: its manifest, held against the digest that is known of it, then each file to its end,
 /// stored and unpacked. Databases go to `scratch`, where one is given. An encrypted set is opened by the identity; where
 /// there is none, for people why, only its stored bytes are looked at. Blocks.
 pub fn examine(
-    folder: &Path,
+    set: &Set,
     name: &SetName,
     known: Option<&Digest>,
     scratch: Option<&Path>,
@@ -76,14 +74,18 @@ pub fn examine(
     meter: &Meter,
 ) -> Result<Examined, BackupError> {
     let mut examined = Examined::default();
-    let found = match files(folder)? {
-        Ok(found) => found,
-        Err(fault) => {
-            examined.faults.push(fault);
+    let found = match set.files()? {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            examined.faults.push(missing("."));
+            return Ok(examined);
+        }
+        Err(odd) => {
+            examined.faults.push(fault(&odd, CorruptionType::FileCorruption, "a set holds plain files, and few"));
             return Ok(examined);
         }
     };
-    let manifest = match manifest(folder, name, known)? {
+    let manifest = match manifest(set, name, known)? {
         Ok(manifest) => manifest,
         Err(fault) => {
             examined.faults.push(fault);
@@ -94,7 +96,7 @@ pub fn examine(
     for extra in found.iter().filter(|path| !named.contains(path.as_str())) {
         examined.faults.push(fault(extra, CorruptionType::FileCorruption, "the manifest does not name it"));
     }
-    match read_all(&folder.join(SUMS), MAX_MANIFEST)? {
+    match set.read_all(SUMS, MAX_MANIFEST)? {
         Some(text) if text == manifest.to_sha256sums().as_bytes() => {}
         Some(_) => {
             examined.faults.push(fault(SUMS, CorruptionType::ChecksumMismatch, "it does not say what was written"));
@@ -112,7 +114,7 @@ pub fn examine(
         }
         let unpacked = place.map(|scratch| scratch.join(format!("set-{number}.db")));
         let identity = (!manifest.recipients.is_empty()).then_some(identity);
-        match read_part(folder, part, identity, unpacked.as_deref(), meter)? {
+        match read_part(set, part, identity, unpacked.as_deref(), meter)? {
             Ok(()) => examined.databases.extend(unpacked.map(|path| Database { part: part.clone(), path })),
             Err(Closed::Broken(why)) => {
                 examined.faults.push(fault(&part.path, CorruptionType::FileCorruption, why));
@@ -141,38 +143,13 @@ fn no_room(scratch: &Path, part: &Part) -> Result<Option<String>, BackupError> {
     Ok((free < needed).then(told))
 }
 
-/// Every file of a set by its path; a link or anything else that is no file is a fault.
-fn files(folder: &Path) -> Result<Result<BTreeSet<String>, Fault>, BackupError> {
-    let mut found = BTreeSet::new();
-    let mut folders = vec![(folder.to_owned(), String::new(), 0)];
-    while let Some((path, prefix, depth)) = folders.pop() {
-        let entries = match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && depth == 0 => return Ok(Err(missing("."))),
-            other => other.map_err(at(&path))?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(at(&path))?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type().map_err(at(&path))?;
-            if kind.is_dir() && depth < 2 {
-                folders.push((entry.path(), format!("{name}/"), depth + 1));
-            } else if kind.is_file() && found.len() < MAX_FILES {
-                found.insert(name);
-            } else {
-                return Ok(Err(fault(&name, CorruptionType::FileCorruption, "a set holds plain files, and few")));
-            }
-        }
-    }
-    Ok(Ok(found))
-}
-
 /// The manifest, where it is the one that is known.
 pub(super) fn manifest(
-    folder: &Path,
+    set: &Set,
     name: &SetName,
     known: Option<&Digest>,
 ) -> Result<Result<SetManifest, Fault>, BackupError> {
-    let Some(text) = read_all(&folder.join(MANIFEST), MAX_MANIFEST)? else { return Ok(Err(missing(MANIFEST))) };
+    let Some(text) = set.read_all(MANIFEST, MAX_MANIFEST)? else { return Ok(Err(missing(MANIFEST))) };
     let wrong = |evidence: String| Ok(Err(fault(MANIFEST, CorruptionType::ChecksumMismatch, evidence)));
     let (manifest, digest) = match SetManifest::from_json(&text) {
         Ok(read) => read,
@@ -187,39 +164,21 @@ pub(super) fn manifest(
     Ok(Ok(manifest))
 }
 
-/// A whole small file; none where it is not there, or is larger.
-fn read_all(path: &Path, most: u64) -> Result<Option<Vec<u8>>, BackupError> {
-    let file = match open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(at(path))?,
-    };
-    let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(at(path))?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
-}
-
-/// Does not follow a link that stands there by now.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
-}
-
 /// Reads one file of a set to its end, as it is stored and what is in it; `identity` where it is encrypted. The inner
 /// error says what is wrong with it.
 fn read_part(
-    folder: &Path,
+    set: &Set,
     part: &Part,
     identity: Option<Result<&Identity, &str>>,
     unpacked: Option<&Path>,
     meter: &Meter,
 ) -> Result<Result<(), Closed>, BackupError> {
-    let path = folder.join(&part.path);
+    let path = Path::new(&part.path);
     let changed =
         |evidence: String| Ok(Err(Closed::Changed(fault(&part.path, CorruptionType::ChecksumMismatch, evidence))));
-    let file = match open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Closed::Changed(missing(&part.path)))),
-        other => other.map_err(at(&path))?,
+    let Some((file, size)) = set.open(&part.path, meter)? else {
+        return Ok(Err(Closed::Changed(missing(&part.path))));
     };
-    let size = file.metadata().map_err(at(&path))?.len();
     if size != part.stored_bytes {
         return changed(format!("it has {size} bytes, and was written with {}", part.stored_bytes));
     }
@@ -235,7 +194,7 @@ fn read_part(
     };
     meter.check()?;
     // What is left where unpacking broke off: only the digest of all tells that a byte was changed.
-    io::copy(&mut stored, &mut io::sink()).map_err(at(&path))?;
+    io::copy(&mut stored, &mut io::sink()).map_err(at(path))?;
     if stored.digest() != part.sha256 {
         return changed(format!("it has the digest {}, and was written with {}", stored.digest(), part.sha256));
     }
@@ -264,7 +223,7 @@ fn content(stored: &mut impl Read, part: &Part, unpacked: Option<&Path>) -> Resu
 
 /// A file that is read while nobody wishes to stop.
 struct Watched<'a> {
-    file: File,
+    file: Stored,
     meter: &'a Meter,
 }
 

@@ -10,6 +10,7 @@ use zstd::stream::read::Decoder;
 
 use super::error::{BackupError, at};
 use super::examine::examine;
+use super::set::Set;
 use crate::bank::Meter;
 use crate::engine::backup::{Archive, LegacyFile, LegacySet, MANIFEST, SetName};
 
@@ -48,7 +49,7 @@ fn set(folder: &Path, name: String, meter: &Meter) -> Result<LegacySet, BackupEr
     let own = name.parse::<SetName>().ok().filter(|_| path.join(MANIFEST).is_file());
     let mut set = LegacySet { name, ..LegacySet::default() };
     if let Some(own) = own {
-        let examined = examine(&path, &own, None, None, Err("it is not opened here"), meter)?;
+        let examined = examine(&Set::Folder(path), &own, None, None, Err("it is not opened here"), meter)?;
         let fault = examined.faults.first().map(|fault| format!("{}: {}", fault.object, fault.evidence));
         set.unread = examined.unread.filter(|_| fault.is_none());
         set.own = Some(fault.or_else(|| examined.manifest.and_then(|manifest| manifest.lack())));

@@ -9,16 +9,68 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use super::bucket::{Bucket, BucketLock};
 use super::error::{BackupError, at};
 
 /// How long a lock is good for after it was last renewed: a run that died on another machine keeps others off for no
 /// longer.
-const LIFE: Duration = Duration::from_mins(10);
+pub(super) const LIFE: Duration = Duration::from_mins(10);
 /// How often it is renewed.
-const RENEW: Duration = Duration::from_mins(2);
-const NAME: &str = "lock.json";
+pub(super) const RENEW: Duration = Duration::from_mins(2);
+/// What it is called, beside the sets.
+pub(super) const NAME: &str = "lock.json";
 /// What tells kernels apart, and one kernel before a restart from the same after it.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The right to write sets of one bank.
+#[derive(Debug)]
+pub(super) enum Lock {
+    Folder(FolderLock),
+    Bucket(BucketLock),
+}
+
+impl Lock {
+    /// Takes that of a bank's folder. Blocks.
+    pub fn in_folder(folder: &Path, run: &str) -> Result<Self, BackupError> {
+        FolderLock::take(folder, run).map(Self::Folder)
+    }
+
+    /// Takes that of a bank's place in a bucket, and ends what its last holder left in the middle. Blocks.
+    pub fn in_bucket(bucket: &Bucket, run: &str) -> Result<Self, BackupError> {
+        bucket.wait(BucketLock::take(bucket, run)).map(Self::Bucket)
+    }
+
+    /// An error once it is known to be somebody else's.
+    pub fn check(&self) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(lock) => lock.check(),
+            Self::Bucket(lock) => lock.check(),
+        }
+    }
+
+    /// Renews it where that is due; to be called while work goes on. That of a bucket is renewed beside the work.
+    pub fn renew(&mut self) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(lock) => lock.renew(),
+            Self::Bucket(lock) => lock.check(),
+        }
+    }
+
+    /// Proves that it is ours at this moment, and for a while. Blocks.
+    pub fn prove(&self) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(lock) => lock.check(),
+            Self::Bucket(lock) => lock.prove(),
+        }
+    }
+
+    /// Gives it back. Blocks.
+    pub fn release(self) {
+        if let Self::Bucket(lock) = self {
+            lock.release();
+        }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Held {
@@ -27,10 +79,10 @@ struct Held {
     boot: String,
 }
 
-/// The right to write sets of one bank: a file that says whose it is and until when, and the folder's own lock, which a
+/// That of a folder: a file that says whose it is and until when, and the folder's own lock, which a
 /// kernel takes from whoever dies. The file is for those on other machines.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct FolderLock {
     path: PathBuf,
     run: String,
     renewed: Instant,
@@ -38,7 +90,7 @@ pub(super) struct Lock {
     _folder: Option<Flock<File>>,
 }
 
-impl Lock {
+impl FolderLock {
     /// Takes the lock in a bank's folder. One that is left is taken up by the same run, which is executed again after a
     /// crash; by any once its time is over; and by one on the same kernel, where its holder must be dead.
     pub fn take(folder: &Path, run: &str) -> Result<Self, BackupError> {
@@ -121,7 +173,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for FolderLock {
     fn drop(&mut self) {
         if self.check().is_ok()
             && let Err(error) = fs::remove_file(&self.path)
@@ -160,9 +212,9 @@ mod tests {
     fn one_run_writes_at_a_time_and_a_dead_one_does_not_keep_others_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
-        let lock = Lock::take(folder.path(), "a").unwrap();
+        let lock = FolderLock::take(folder.path(), "a").unwrap();
         for run in ["a", "b"] {
-            let refused = Lock::take(folder.path(), run).unwrap_err();
+            let refused = FolderLock::take(folder.path(), run).unwrap_err();
             assert!(matches!(&refused, BackupError::Locked { run, .. } if run == "a"), "{refused}");
         }
         drop(lock);
@@ -176,17 +228,17 @@ mod tests {
             (held("b", 1, "elsewhere"), true),
         ] {
             fs::write(&path, serde_json::to_vec(&left).unwrap()).unwrap();
-            let taken = Lock::take(folder.path(), "b");
+            let taken = FolderLock::take(folder.path(), "b");
             assert_eq!(taken.is_ok(), free, "{} {} {}", left.run, left.until, left.boot);
         }
         fs::write(&path, "{").unwrap();
-        drop(Lock::take(folder.path(), "b").unwrap());
+        drop(FolderLock::take(folder.path(), "b").unwrap());
     }
 
     #[test]
     fn who_was_overtaken_notices() {
         let folder = tempfile::tempdir().unwrap();
-        let lock = Lock::take(folder.path(), "a").unwrap();
+        let lock = FolderLock::take(folder.path(), "a").unwrap();
         let other = serde_json::to_vec(&held("b", 1, "elsewhere")).unwrap();
         fs::write(folder.path().join(NAME), &other).unwrap();
         assert!(matches!(lock.check(), Err(BackupError::LockLost(_))));

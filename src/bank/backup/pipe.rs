@@ -1,6 +1,5 @@
 //! Bytes on their way into and out of a set: counted and hashed on both sides of the compression.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
@@ -8,6 +7,7 @@ use zstd::stream::write::Encoder;
 
 use super::lock::Lock;
 use super::seal::{Recipients, Sealing};
+use super::sink::Sink;
 use crate::bank::Meter;
 use crate::domain::Digest;
 
@@ -60,7 +60,7 @@ impl<R: Read> Read for Counted<R> {
 
 /// Where the raw bytes of a part go in. Looks whether the work is to stop, and keeps the lock.
 pub(super) struct Intake<'a> {
-    encoder: Encoder<'static, Sealing<Counted<File>>>,
+    encoder: Encoder<'static, Sealing<Counted<Sink>>>,
     meter: &'a Meter,
     lock: &'a mut Lock,
 }
@@ -74,15 +74,15 @@ pub(super) struct Passed {
 }
 
 impl<'a> Intake<'a> {
-    /// Compresses into a file, on as many threads as are given beside this one, and encrypts what comes of it.
+    /// Compresses what is to be stored, on as many threads as are given beside this one, and encrypts what comes of it.
     pub fn new(
-        file: File,
+        sink: Sink,
         recipients: &Recipients,
         threads: usize,
         meter: &'a Meter,
         lock: &'a mut Lock,
     ) -> io::Result<Counted<Self>> {
-        let mut encoder = Encoder::new(recipients.seal(Counted::new(file))?, LEVEL)?;
+        let mut encoder = Encoder::new(recipients.seal(Counted::new(sink))?, LEVEL)?;
         encoder.include_checksum(true)?;
         if threads > 1 {
             encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
@@ -90,12 +90,13 @@ impl<'a> Intake<'a> {
         Ok(Counted::new(Self { encoder, meter, lock }))
     }
 
-    /// Ends the part: all of it is on the disk.
+    /// Ends the part: all of it is where it stays.
     pub fn finish(intake: Counted<Self>) -> io::Result<Passed> {
         let (bytes, raw) = (intake.bytes, intake.digest());
         let stored = intake.inner.encoder.finish()?.finish()?;
-        stored.inner.sync_all()?;
-        Ok(Passed { bytes, raw: Some(raw), stored_bytes: stored.bytes, stored: stored.digest() })
+        let passed = Passed { bytes, raw: Some(raw), stored_bytes: stored.bytes, stored: stored.digest() };
+        stored.inner.finish()?;
+        Ok(passed)
     }
 }
 

@@ -1,15 +1,14 @@
 //! Removes the sets that no retention keeps.
 
-use std::fs;
+use jiff::Timestamp;
 
-use super::Repository;
-use super::error::{BackupError, at};
+use super::error::BackupError;
 use super::examine::manifest;
 use super::lock::Lock;
-use super::write::sync;
+use super::repository::Repository;
 use crate::bank::Meter;
 use crate::domain::{Retention, VerifiedSets};
-use crate::engine::backup::{PARTIAL, SetName, Standing, doomed};
+use crate::engine::backup::{SetName, Standing, doomed};
 
 /// What came of the sets of a bank.
 #[derive(Debug, Default)]
@@ -20,6 +19,8 @@ pub struct Pruned {
     pub kept: usize,
     /// How many of them are verified: while none is, none goes.
     pub verified: usize,
+    /// When the newest of these was begun.
+    pub newest: Option<Timestamp>,
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
@@ -31,10 +32,22 @@ pub fn prune(
     retention: &[Retention],
     meter: &Meter,
 ) -> Result<Pruned, BackupError> {
-    if !repository.folder().exists() {
+    if !repository.exists() {
         return Ok(Pruned::default());
     }
-    let mut lock = Lock::take(repository.folder(), run)?;
+    let mut lock = repository.lock(run)?;
+    let pruned = locked(repository, &mut lock, (known, always), retention, meter);
+    lock.release();
+    pruned
+}
+
+fn locked(
+    repository: &Repository,
+    lock: &mut Lock,
+    (known, always): (&VerifiedSets, &[String]),
+    retention: &[Retention],
+    meter: &Meter,
+) -> Result<Pruned, BackupError> {
     repository.clean()?;
     let mut sets = Vec::new();
     for name in repository.sets()? {
@@ -47,12 +60,14 @@ pub fn prune(
     gone.sort();
     let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
     meter.grow(gone.len() as u64);
-    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified };
+    let newest =
+        sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).map(|set| set.name.started()).max();
+    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified, newest };
     for name in gone {
         meter.check()?;
         lock.renew()?;
-        lock.check()?;
-        remove(repository, &name)?;
+        lock.prove()?;
+        repository.remove(&name)?;
         meter.advance(1);
         pruned.removed.push(name);
     }
@@ -63,13 +78,4 @@ fn is_verified(repository: &Repository, name: &SetName, known: &VerifiedSets) ->
     let text = name.to_string();
     let Some(known) = known.sets.iter().find(|known| known.set == text) else { return Ok(false) };
     Ok(manifest(&repository.set(name), name, known.manifest.as_ref())?.is_ok())
-}
-
-/// Removes a set. It first loses its name, so that no half of it is ever taken for one; what a crash leaves of it is
-/// cleaned away by the next run.
-fn remove(repository: &Repository, name: &SetName) -> Result<(), BackupError> {
-    let (set, partial) = (repository.set(name), repository.folder().join(format!("{name}{PARTIAL}")));
-    fs::rename(&set, &partial).map_err(at(&set))?;
-    sync(repository.folder())?;
-    fs::remove_dir_all(&partial).map_err(at(&partial))
 }

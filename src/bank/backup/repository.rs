@@ -1,80 +1,114 @@
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::error::{BackupError, at};
-use crate::engine::backup::{MANIFEST, PARTIAL, SetName};
+use super::bucket::Bucket;
+use super::error::BackupError;
+use super::folder::Folder;
+use super::lock::Lock;
+use super::partial::Partial;
+use super::set::Set;
+use crate::engine::backup::SetName;
 
-/// The most names in a bank's folder that are looked at.
-const MAX_ENTRIES: usize = 100_000;
+/// The most names beside and of the sets of a bank that are looked at.
+pub(super) const MAX_ENTRIES: usize = 100_000;
+/// A note that is larger is none, in bytes.
+pub(super) const MAX_NOTE: u64 = 4 << 10;
+/// More notes than this are looked at another time.
+pub(super) const MAX_NOTES: usize = 1_000;
 
-/// The sets of one bank in a folder: `NAMESPACE/BANK/SET`.
+/// Where the sets of one bank are: `NAMESPACE/BANK/SET`. What is not `async` blocks.
 #[derive(Clone, Debug)]
-pub struct Repository {
-    folder: PathBuf,
+pub enum Repository {
+    /// A folder. A set is made by one rename.
+    Folder(Folder),
+    /// A bucket. A set is made by its manifest.
+    Bucket(Bucket),
 }
 
 impl Repository {
     /// The sets of a bank beneath the repository's folder `path` of the volume at `root`. Nothing is made yet.
-    pub fn new(root: &Path, path: &str, namespace: &str, bank: &str) -> Self {
-        Self { folder: root.join(path).join(namespace).join(bank) }
+    pub fn folder(root: &Path, path: &str, namespace: &str, bank: &str) -> Self {
+        Self::Folder(Folder::new(root, path, namespace, bank))
     }
 
-    /// The bank's folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// The folder of a set.
-    pub fn set(&self, name: &SetName) -> PathBuf {
-        self.folder.join(name.to_string())
-    }
-
-    /// The names of all sets, oldest first: folders with a manifest, whatever that says.
-    pub fn sets(&self) -> Result<Vec<SetName>, BackupError> {
-        let mut sets = Vec::new();
-        for name in self.names()? {
-            if let Ok(set) = name.parse::<SetName>()
-                && self.folder.join(&name).join(MANIFEST).symlink_metadata().is_ok_and(|found| found.is_file())
-            {
-                sets.push(set);
-            }
+    /// A set of this name, be it there or not.
+    pub fn set(&self, name: &SetName) -> Set {
+        match self {
+            Self::Folder(folder) => Set::Folder(folder.set(name)),
+            Self::Bucket(bucket) => Set::Bucket(bucket.within(&name.to_string())),
         }
+    }
+
+    /// The names of all sets, oldest first: those with a manifest, whatever that says.
+    pub fn sets(&self) -> Result<Vec<SetName>, BackupError> {
+        let mut sets = match self {
+            Self::Folder(folder) => folder.sets()?,
+            Self::Bucket(bucket) => bucket.wait(bucket.sets())?,
+        };
         sets.sort();
         Ok(sets)
     }
 
-    /// Makes the bank's folder.
-    pub(super) fn make(&self) -> Result<(), BackupError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at(&self.folder))
+    /// Whether there may be something.
+    pub(super) fn exists(&self) -> bool {
+        match self {
+            Self::Folder(folder) => folder.path().exists(),
+            Self::Bucket(_) => true,
+        }
     }
 
-    /// Removes what runs left that were killed while they wrote a set. Only who holds the lock may.
-    pub(super) fn clean(&self) -> Result<usize, BackupError> {
-        let mut removed = 0;
-        for name in self.names()? {
-            let partial = name.strip_suffix(PARTIAL).is_some_and(|set| set.parse::<SetName>().is_ok());
-            let path = self.folder.join(&name);
-            if partial && path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                tracing::info!(path = %path.display(), "removed the beginning of a set that was never finished");
-                fs::remove_dir_all(&path).map_err(at(&path))?;
-                removed += 1;
+    /// Makes it, where it must be made, and takes the right to write to it.
+    pub(super) fn lock(&self, run: &str) -> Result<Lock, BackupError> {
+        match self {
+            Self::Folder(folder) => {
+                folder.make()?;
+                Lock::in_folder(folder.path(), run)
             }
+            Self::Bucket(bucket) => Lock::in_bucket(bucket, run),
         }
-        Ok(removed)
     }
 
-    /// What stands in the bank's folder.
-    pub(super) fn names(&self) -> Result<Vec<String>, BackupError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(at(&self.folder))?,
-        };
-        let mut names = Vec::new();
-        for entry in entries.take(MAX_ENTRIES) {
-            names.extend(entry.map_err(at(&self.folder))?.file_name().into_string());
+    /// Removes what runs left that were killed while they wrote or removed a set. Only who holds the lock may.
+    pub(super) fn clean(&self) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(folder) => folder.clean(),
+            Self::Bucket(bucket) => bucket.wait(bucket.clean()),
         }
-        Ok(names)
+    }
+
+    /// Begins a set.
+    pub(super) fn begin(&self, name: &SetName, lock: &Lock) -> Result<Partial, BackupError> {
+        Partial::make(self, name, lock)
+    }
+
+    /// Removes a set, so that at no moment half of it looks like one.
+    pub(super) fn remove(&self, name: &SetName) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(folder) => folder.remove(name),
+            Self::Bucket(bucket) => bucket.wait(bucket.remove(name)),
+        }
+    }
+
+    /// Keeps a small file beside the sets.
+    pub(super) async fn note(&self, name: &str, text: &[u8]) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(folder) => folder.note(name, text),
+            Self::Bucket(bucket) => bucket.put(name, text.to_vec()).await,
+        }
+    }
+
+    /// Removes one, where it is there.
+    pub(super) async fn forget(&self, name: &str) -> Result<(), BackupError> {
+        match self {
+            Self::Folder(folder) => folder.forget(name),
+            Self::Bucket(bucket) => bucket.delete(name).await,
+        }
+    }
+
+    /// Those whose names are of a kind, with what they say.
+    pub(super) async fn notes(&self, kind: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>, BackupError> {
+        match self {
+            Self::Folder(folder) => folder.notes(kind),
+            Self::Bucket(bucket) => bucket.notes(kind).await,
+        }
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::error::{BackupError, at};
 use super::litter::Litter;
 use super::pipe::{Counted, Passed};
+use super::repository::Repository;
 use super::seal::Recipients;
+use super::sink::Sink;
 use super::write::{BUFFER, Begun, SPARE_ROOM, part};
 use crate::bank::Meter;
 use crate::bank::qdrant::{Client, Downloaded, QdrantError, Snapshot};
@@ -23,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 3;
 const REMOVAL: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
-/// Where a snapshot is in scratch until it is encrypted.
+/// Where a snapshot is in scratch until it is stored, where it cannot go into the set at once.
 const SCRATCH: &str = "collection.snapshot";
 
 /// A collection that goes into a set.
@@ -73,12 +75,14 @@ impl Begun {
             self.miss(Missing { component: component.to_owned(), why });
             return Ok(None);
         };
-        let (place, path) = (self.partial.place(&path)?, self.order.recipients.stored(path));
-        let sealed = !self.order.recipients.is_empty();
-        // Not in plain in the repository, for a moment either.
-        let to = if sealed { self.order.scratch.join(SCRATCH) } else { place };
+        // Not in plain in the repository, for a moment either; and in a bucket only once it came whole.
+        let plain = self.order.recipients.is_empty();
+        let place = if plain { self.partial.place(&path)? } else { None };
+        let path = self.order.recipients.stored(path);
+        let staged = place.is_none();
+        let to = place.unwrap_or_else(|| self.order.scratch.join(SCRATCH));
         // A task of its own: where nobody waits for it any more, it still removes the snapshot.
-        let notes = self.folder().to_owned();
+        let notes = self.order.repository.clone();
         let mut fetching = tokio::spawn(fetch(vectors, to.clone(), notes, Arc::clone(meter)));
         let (fetched, left) = loop {
             tokio::select! {
@@ -89,8 +93,8 @@ impl Begun {
         meter.check()?;
         match fetched {
             Ok(Fetched { points, came: Downloaded { size, digest } }) => {
-                let passed = if sealed {
-                    self.seal(to, &path, meter).await?
+                let passed = if staged {
+                    self.store(to, &path, size, meter).await?
                 } else {
                     Passed { bytes: size, raw: None, stored_bytes: size, stored: digest }
                 };
@@ -113,14 +117,15 @@ impl Begun {
 }
 
 impl Begun {
-    /// Takes a file of scratch into the set, encrypted.
-    async fn seal(&mut self, from: PathBuf, path: &str, meter: &Arc<Meter>) -> Result<Passed, BackupError> {
-        let (file, to) = self.partial.create(path)?;
+    /// Takes a file of scratch into the set, encrypted where that is asked for.
+    async fn store(&mut self, from: PathBuf, path: &str, size: u64, meter: &Arc<Meter>) -> Result<Passed, BackupError> {
+        self.partial.room(size.saturating_add(SPARE_ROOM))?;
+        let (sink, to) = self.partial.create(path, meter)?;
         let (recipients, shared) = (self.order.recipients.clone(), Arc::clone(meter));
-        let mut sealing = tokio::task::spawn_blocking(move || seal(&from, file, &to, &recipients, &shared));
+        let mut storing = tokio::task::spawn_blocking(move || store(&from, sink, &to, &recipients, &shared));
         loop {
             tokio::select! {
-                ended = &mut sealing => {
+                ended = &mut storing => {
                     return ended.map_err(|error| BackupError::of(Path::new(path), io::Error::other(error)))?;
                 }
                 () = tokio::time::sleep(LOOK) => self.lock.renew()?,
@@ -129,15 +134,9 @@ impl Begun {
     }
 }
 
-/// Encrypts a file into another, and removes it.
-fn seal(from: &Path, to: File, name: &Path, recipients: &Recipients, meter: &Meter) -> Result<Passed, BackupError> {
+/// Stores a file, and removes it.
+fn store(from: &Path, to: Sink, name: &Path, recipients: &Recipients, meter: &Meter) -> Result<Passed, BackupError> {
     let mut plain = Counted::new(File::open(from).map_err(at(from))?);
-    let folder = name.parent().unwrap_or(name);
-    let (free, size) = (free(folder).map_err(at(folder))?, plain.inner.metadata().map_err(at(from))?.len());
-    let needed = size.saturating_add(SPARE_ROOM);
-    if free < needed {
-        return Err(BackupError::NoRoom { folder: folder.to_owned(), needed, free });
-    }
     let mut sealing = recipients.seal(Counted::new(to)).map_err(at(name))?;
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -149,10 +148,12 @@ fn seal(from: &Path, to: File, name: &Path, recipients: &Recipients, meter: &Met
         sealing.write_all(&buffer[..read]).map_err(at(name))?;
     }
     let stored = sealing.finish().map_err(at(name))?;
-    stored.inner.sync_all().map_err(at(name))?;
+    // Of what is stored as it is one digest is enough.
+    let raw = (!recipients.is_empty()).then(|| plain.digest());
+    let passed = Passed { bytes: plain.bytes, raw, stored_bytes: stored.bytes, stored: stored.digest() };
+    stored.inner.finish().map_err(at(name))?;
     fs::remove_file(from).map_err(at(from))?;
-    let raw = Some(plain.digest());
-    Ok(Passed { bytes: plain.bytes, raw, stored_bytes: stored.bytes, stored: stored.digest() })
+    Ok(passed)
 }
 
 /// Fetches a snapshot that is counted before and after, and in every case removes it from the server; the second is
@@ -160,7 +161,7 @@ fn seal(from: &Path, to: File, name: &Path, recipients: &Recipients, meter: &Met
 async fn fetch(
     vectors: Vectors,
     to: PathBuf,
-    notes: PathBuf,
+    notes: Repository,
     meter: Arc<Meter>,
 ) -> (Result<Fetched, Missed>, Option<String>) {
     let Vectors { client, collection, .. } = vectors;
@@ -169,14 +170,14 @@ async fn fetch(
         Err(missed) => return (Err(missed), None),
     };
     let litter = Litter { collection: collection.clone(), snapshot: snapshot.name.clone() };
-    let noted = litter.note(&notes);
+    let noted = litter.note(&notes).await;
     let came = match noted {
         Ok(()) => download(&client, &collection, &snapshot, &to, &meter).await,
         Err(error) => Err(Missed::Here(error)),
     };
     let removed = remove(&client, &collection, &snapshot).await;
     if removed.is_ok()
-        && let Err(error) = litter.forget(&notes)
+        && let Err(error) = litter.forget(&notes).await
     {
         tracing::warn!(%error, "the note of a snapshot that is gone could not be removed; Prune does");
     }

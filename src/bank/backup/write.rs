@@ -1,26 +1,24 @@
 //! Writes one set.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IntoInnerError, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Repository;
 use super::error::{BackupError, at};
 use super::lock::Lock;
+use super::partial::Partial;
 use super::pipe::{Intake, Passed};
 use super::postgres::Dump;
+use super::repository::Repository;
 use super::seal::Recipients;
 use crate::bank::Meter;
 use crate::bank::files::TreeSource;
-use crate::bank::sqlite::{Stock, free};
+use crate::bank::sqlite::Stock;
 use crate::domain::{Digest, FileTree};
-use crate::engine::backup::{
-    MANIFEST, Missing, PARTIAL, Part, PartKind, SUMS, SetManifest, SetName, file_tree, sqlite_file,
-};
+use crate::engine::backup::{Missing, Part, PartKind, SUMS, SetManifest, SetName, file_tree, sqlite_file};
 
 /// Beside the parts: manifest, digests, rounding up to blocks.
 pub(super) const SPARE_ROOM: u64 = 16 << 20;
@@ -86,8 +84,8 @@ pub struct Written {
     pub digest: Digest,
 }
 
-/// A set that is begun: a locked repository, and a folder of another name in it, where each file is synced. Until it is
-/// finished there is no set, and dropping it leaves all older ones as they were.
+/// A set that is begun in a locked repository. Until it is finished there is no set, and giving it up leaves all older ones
+/// as they were.
 #[derive(Debug)]
 pub struct Begun {
     pub(super) order: Order,
@@ -101,31 +99,39 @@ pub struct Begun {
 /// Begins a set. Blocks.
 pub fn begin(order: Order) -> Result<Begun, BackupError> {
     let name = SetName::new(order.started, &order.run)?;
-    let repository = &order.repository;
-    repository.make()?;
-    let lock = Lock::take(repository.folder(), &order.run)?;
-    repository.clean()?;
-    let partial = Partial::make(repository, &name)?;
-    Ok(Begun { order, name, partial, lock, parts: Vec::new(), missing: Vec::new() })
+    let lock = order.repository.lock(&order.run)?;
+    let partial = order.repository.clean().and_then(|()| order.repository.begin(&name, &lock));
+    match partial {
+        Ok(partial) => Ok(Begun { order, name, partial, lock, parts: Vec::new(), missing: Vec::new() }),
+        Err(error) => {
+            lock.release();
+            Err(error)
+        }
+    }
 }
 
 impl Begun {
-    /// The bank's folder.
-    pub(super) fn folder(&self) -> &Path {
-        self.order.repository.folder()
-    }
-
     /// Tells that a declared part will not be in the set.
     pub fn miss(&mut self, missing: Missing) {
         self.missing.push(missing);
     }
 
-    /// Writes the sources, the manifest last; then the folder gets the set's name. Blocks.
+    /// Writes the sources, and the manifest last, by which it becomes a set. Blocks.
     pub fn finish(self, sources: Vec<Source>, meter: &Meter) -> Result<Written, BackupError> {
         let Self { order, name, partial, lock, parts, missing } = self;
         let (threads, recipients) = (order.threads, order.recipients.clone());
-        let writer = Writer { partial, lock, meter, threads, recipients, parts, missing };
-        writer.write(order, name, sources)
+        let mut writer = Writer { partial, lock, meter, threads, recipients, parts, missing };
+        let written = writer.write(order, name, sources);
+        let Writer { partial, lock, .. } = writer;
+        drop(partial);
+        lock.release();
+        written
+    }
+
+    /// Leaves nothing of it. Blocks.
+    pub fn give_up(self) {
+        drop(self.partial);
+        self.lock.release();
     }
 }
 
@@ -148,9 +154,8 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(mut self, order: Order, name: SetName, sources: Vec<Source>) -> Result<Written, BackupError> {
-        let repository = &order.repository;
-        for source in self.list(sources, repository)? {
+    fn write(&mut self, order: Order, name: SetName, sources: Vec<Source>) -> Result<Written, BackupError> {
+        for source in self.list(sources)? {
             self.source(source)?;
         }
         let counts = |part: &Part| {
@@ -177,16 +182,15 @@ impl Writer<'_> {
         };
         let (text, digest) = manifest.to_json()?;
         self.put(SUMS, manifest.to_sha256sums().as_bytes())?;
-        self.put(MANIFEST, &text)?;
         self.meter.check()?;
-        self.lock.check()?;
-        self.partial.keep(repository, &name)?;
+        self.lock.prove()?;
+        self.partial.keep(&text)?;
         Ok(Written { name, manifest, digest })
     }
 
     /// Lists the trees, and looks whether everything will fit even where it does not shrink: a repository may share its
     /// disk with the bank.
-    fn list(&mut self, sources: Vec<Source>, repository: &Repository) -> Result<Vec<Ready>, BackupError> {
+    fn list(&mut self, sources: Vec<Source>) -> Result<Vec<Ready>, BackupError> {
         let mut ready = Vec::with_capacity(sources.len());
         let mut needed = SPARE_ROOM;
         for source in sources {
@@ -216,11 +220,7 @@ impl Writer<'_> {
             }
         }
         self.meter.grow(needed - SPARE_ROOM);
-        let folder = repository.folder();
-        let free = free(folder).map_err(at(folder))?;
-        if free < needed {
-            return Err(BackupError::NoRoom { folder: folder.to_owned(), needed, free });
-        }
+        self.partial.room(needed)?;
         Ok(ready)
     }
 
@@ -268,8 +268,8 @@ impl Writer<'_> {
         path: &str,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<T>,
     ) -> Result<(T, Passed), BackupError> {
-        let (file, to) = self.partial.create(path)?;
-        let intake = Intake::new(file, &self.recipients, self.threads, self.meter, &mut self.lock);
+        let (sink, to) = self.partial.create(path, self.meter)?;
+        let intake = Intake::new(sink, &self.recipients, self.threads, self.meter, &mut self.lock);
         let written = intake.and_then(|mut intake| {
             let filled = fill(&mut intake)?;
             Ok((filled, Intake::finish(intake)?))
@@ -295,8 +295,8 @@ impl Writer<'_> {
     }
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
-        let (mut file, to) = self.partial.create(path)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&to))
+        let (mut sink, to) = self.partial.create(path, self.meter)?;
+        sink.write_all(bytes).and_then(|()| sink.finish()).map_err(at(&to))
     }
 }
 
@@ -339,75 +339,4 @@ fn copy(from: &Path, into: &mut dyn io::Write) -> io::Result<()> {
             read => into.write_all(&buffer[..read])?,
         }
     }
-}
-
-/// The folder of a set that is being written; removed when dropped before it got its name.
-#[derive(Debug)]
-pub(super) struct Partial {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Partial {
-    fn make(repository: &Repository, name: &SetName) -> Result<Self, BackupError> {
-        let path = repository.folder().join(format!("{name}{PARTIAL}"));
-        folder(&path)?;
-        Ok(Self { path, kept: false })
-    }
-
-    /// Where a new file in it will be; its folder is there.
-    pub fn place(&self, path: &str) -> Result<PathBuf, BackupError> {
-        let to = self.path.join(path);
-        if let Some(parent) = to.parent() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
-            made.map_err(at(parent))?;
-        }
-        Ok(to)
-    }
-
-    /// A new file in it.
-    pub fn create(&self, path: &str) -> Result<(File, PathBuf), BackupError> {
-        let to = self.place(path)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to).map_err(at(&to))?;
-        Ok((file, to))
-    }
-
-    /// Gives the set its name, once all of it is on the disk.
-    fn keep(mut self, repository: &Repository, name: &SetName) -> Result<(), BackupError> {
-        sync_all(&self.path)?;
-        let set = repository.set(name);
-        fs::rename(&self.path, &set).map_err(at(&set))?;
-        self.kept = true;
-        sync(repository.folder())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "the beginning of a set could not be removed");
-        }
-    }
-}
-
-fn folder(path: &Path) -> Result<(), BackupError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(at(path))
-}
-
-/// Makes the names in a folder outlive a crash of the machine.
-pub(super) fn sync(folder: &Path) -> Result<(), BackupError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-/// The same for all folders in it.
-fn sync_all(path: &Path) -> Result<(), BackupError> {
-    for entry in fs::read_dir(path).map_err(at(path))? {
-        let entry = entry.map_err(at(path))?;
-        if entry.file_type().map_err(at(path))?.is_dir() {
-            sync_all(&entry.path())?;
-        }
-    }
-    sync(path)
 }

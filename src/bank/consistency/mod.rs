@@ -15,6 +15,6 @@ mod source;
 pub use compare::{Compared, Settings, Shelf, compare};
 pub use differing::{BATCH, Differing, Taker, differing};
 pub use entities::{Links, check_links};
-pub use points::{MemoryPoints, Points};
+pub use points::{MemoryPoints, Points, after};
 pub use rows::{Database, RowReader, SqlSide};
 pub use source::StoredPoints;

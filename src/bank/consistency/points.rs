@@ -23,7 +23,7 @@ impl Points for MemoryPoints {
 }
 
 /// The id that comes after another; none after the last.
-pub(super) fn after(id: PointId) -> Option<PointId> {
+pub fn after(id: PointId) -> Option<PointId> {
     match id {
         PointId::Number(u64::MAX) => Some(PointId::Uuid(0)),
         PointId::Number(number) => Some(PointId::Number(number + 1)),

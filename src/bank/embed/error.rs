@@ -52,6 +52,11 @@ pub enum EmbedError {
 }
 
 impl EmbedError {
+    /// Whether it is a text that is refused: too long, or nothing that can be embedded.
+    pub const fn is_of_text(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 413 | 422, .. })
+    }
+
     pub(super) fn of(failure: Failure, place: &str) -> Self {
         let place = place.to_owned();
         match failure {

@@ -26,9 +26,9 @@ pub const BYTES: usize = 256 << 10;
 /// How long an answer may take: models on small machines are slow.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often a call is tried.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 5;
 /// The longest wait before the second attempt; twice as long before each further one.
-const FIRST: Duration = Duration::from_millis(200);
+const FIRST: Duration = Duration::from_millis(400);
 /// The longest that a server may ask to be left alone.
 const ASKED: Duration = Duration::from_secs(20);
 /// What a number takes in JSON at most, and what all else does.
@@ -94,7 +94,8 @@ impl Embedder {
         &self.model
     }
 
-    /// The vectors of some texts, in their order; at most [`TEXTS`]. As mem0 does, line feeds are sent as spaces.
+    /// The vectors of some texts, in their order; at most [`TEXTS`]. Line feeds are sent as spaces, as mem0 sends them to
+    /// `OpenAI`.
     pub async fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let texts: Vec<String> = texts.iter().take(TEXTS).map(|text| text.replace('\n', " ")).collect();
         let vectors = self.insist(&texts).await?;
@@ -155,7 +156,7 @@ impl Embedder {
             // Its words may quote the text that it was sent: they are not told.
             let error = EmbedError::Refused { place: self.place.clone(), model: self.model.clone(), status };
             return Err(match status {
-                408 | 429 | 503 => Missed::Again(error, Duration::from_secs(asked.unwrap_or_default())),
+                408 | 429 | 500 | 502..=504 => Missed::Again(error, Duration::from_secs(asked.unwrap_or_default())),
                 _ => Missed::Final(error),
             });
         }

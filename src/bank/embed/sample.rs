@@ -30,15 +30,17 @@ pub async fn sample(
     collection: &Collection,
 ) -> Result<Sampled, SampleError> {
     let mut drawn: BTreeMap<PointId, (String, Vec<f32>)> = BTreeMap::new();
+    let mut empty = false;
     // The first ones too: a few ids, or such as mem0 does not make, are missed by what is drawn.
     for from in std::iter::once(None).chain((1..SAMPLE).map(|_| Some(PointId::Uuid(rand::random())))) {
         let mut walk = source.walk(collection, Reading { payload: true, vector: true, from }).await?.at_most(NEXT);
         let page = walk.next().await?.unwrap_or_default();
+        empty |= from.is_none() && page.is_empty();
         if let Some((id, text, vector)) = page.into_iter().find_map(comparable) {
             drawn.insert(id, (text, vector));
         }
     }
-    let mut sampled = Sampled::default();
+    let mut sampled = Sampled { empty, ..Sampled::default() };
     if drawn.is_empty() {
         return Ok(sampled);
     }

@@ -36,6 +36,8 @@ pub(in crate::bank) fn builder(extra: Extra) -> ClientBuilder {
     // The first one counts, and there is only one: whoever was earlier chose the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     ClientBuilder::new()
+        // One connection for each request that is under way: what is large does not wait for what is small.
+        .http1_only()
         .tls_certs_merge(extra.roots)
         .tls_danger_accept_invalid_certs(extra.unverified)
         .dns_resolver(Guarded)

@@ -64,6 +64,14 @@ impl PostgresMemories {
         Ok(Self { url, schema: endpoint.schema.clone(), written })
     }
 
+    /// Those of some ids that have a row now.
+    pub async fn having_rows(&self, ids: &[u128]) -> Result<Vec<u128>, String> {
+        let mut reader = PostgresReader::open(self).await?;
+        let found = reader.having_rows(ids).await;
+        reader.close().await;
+        found
+    }
+
     /// Those of some memories that are live, have a text and belong to a user, as their points are made from them.
     pub async fn texts(&self, ids: &[u128]) -> Result<Vec<MemoryText>, String> {
         let mut reader = PostgresReader::open(self).await?;
@@ -167,16 +175,27 @@ impl PostgresReader {
         self.session.each(&sql, |row| id(row).map(&mut take)).await
     }
 
+    async fn having_rows(&mut self, ids: &[u128]) -> Result<Vec<u128>, String> {
+        let schema = quoted(&self.session.schema);
+        let sql = format!("SELECT m.id FROM {schema}.memories m WHERE m.id = ANY ({})", array(ids));
+        let mut found = Vec::new();
+        let take = |row: &PgRow| {
+            found.push(id(row)?);
+            Ok(())
+        };
+        self.session.each(&sql, take).await?;
+        Ok(found)
+    }
+
     async fn texts(&mut self, ids: &[u128]) -> Result<Vec<MemoryText>, String> {
         let schema = quoted(&self.session.schema);
-        let ids: Vec<String> = ids.iter().map(|id| format!("'{}'", PointId::Uuid(*id))).collect();
         let [created, updated, _] = &self.times;
         let sql = format!(
             "SELECT m.id, m.content::text, u.user_id::text, a.name::text, {created}, {updated} FROM {schema}.memories m \
              JOIN {schema}.users u ON u.id = m.user_id LEFT JOIN {schema}.apps a ON a.id = m.app_id \
-             WHERE m.id = ANY (ARRAY[{}]::uuid[]) AND m.state::text IN ('active', 'paused', 'archived') \
+             WHERE m.id = ANY ({}) AND m.state::text IN ('active', 'paused', 'archived') \
              AND m.content::text <> ''",
-            ids.join(", ")
+            array(ids)
         );
         let mut texts = Vec::new();
         let take = |row: &PgRow| {
@@ -241,6 +260,12 @@ impl PostgresReader {
     pub async fn close(self) {
         self.session.close().await;
     }
+}
+
+/// Ids as they stand in a statement.
+fn array(ids: &[u128]) -> String {
+    let ids: Vec<String> = ids.iter().map(|id| format!("'{}'", PointId::Uuid(*id))).collect();
+    format!("ARRAY[{}]::uuid[]", ids.join(", "))
 }
 
 fn id(row: &PgRow) -> Result<u128, sqlx::Error> {

@@ -1,18 +1,23 @@
-//! Memories of a private copy as their points are made from them, a few at a time.
+//! Memories as their points are made from them, and what is known of them, a few at a time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use serde_json::json;
 use thiserror::Error;
 
 use crate::domain::PointId;
+use crate::engine::integrity::sqlite::date;
 use crate::engine::integrity::sqlite::structure::words;
 use crate::engine::integrity::sqlite::uuid;
 use crate::engine::recovery::MemoryText;
 
-/// A copy that does not give them.
+/// How long another connection's transaction is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A database that does not give them.
 #[derive(Debug, Error)]
 #[error("the texts of memories cannot be read: {0}")]
 pub struct TextError(String);
@@ -46,27 +51,54 @@ pub fn texts(copy: &Path, ids: &[u128]) -> Result<Vec<MemoryText>, TextError> {
     Ok(found)
 }
 
-/// Of memories with the texts of their points: those whose point has the very first text, which mem0 never changed, so
-/// that the row was edited since. `history` is a private copy of mem0's history. Blocks.
-pub fn originals(history: &Path, points: &BTreeMap<u128, String>) -> Result<Vec<u128>, TextError> {
+/// What mem0's history has last of a memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastChange {
+    /// `ADD`, `UPDATE` or `DELETE`.
+    pub event: String,
+    /// The text since then.
+    pub text: Option<String>,
+    /// When, in microseconds since 1970; none where that cannot be read.
+    pub time: Option<i64>,
+}
+
+/// What a private copy of mem0's history has last of some memories. Blocks.
+pub fn last_changes(history: &Path, ids: &[u128]) -> Result<BTreeMap<u128, LastChange>, TextError> {
     let connection = Connection::open(history).map_err(|error| told(&error))?;
     let mut list = connection
         .prepare(
-            "SELECT memory_id, event, new_memory FROM history \
+            "SELECT memory_id, event, new_memory, coalesce(updated_at, created_at) FROM history \
              WHERE memory_id IN (SELECT value FROM json_each(?1)) ORDER BY rowid",
         )
         .map_err(|error| told(&error))?;
-    let dashed: Vec<String> = points.keys().map(|id| PointId::Uuid(*id).to_string()).collect();
-    let mut last: BTreeMap<u128, bool> = BTreeMap::new();
+    let dashed: Vec<String> = ids.iter().map(|id| PointId::Uuid(*id).to_string()).collect();
+    let mut last = BTreeMap::new();
     let mut rows = list.query(params![json!(dashed).to_string()]).map_err(|error| told(&error))?;
     while let Some(row) = rows.next().map_err(|error| told(&error))? {
         let text = |at: usize| row.get::<_, String>(at).ok();
         if let Some(id) = text(0).and_then(|id| uuid::any(id.as_bytes())) {
-            let first = text(1).as_deref() == Some("ADD") && text(2).as_ref() == points.get(&id);
-            last.insert(id, first);
+            let time = text(3).as_deref().and_then(date::parse);
+            last.insert(id, LastChange { event: text(1).unwrap_or_default(), text: text(2), time });
         }
     }
-    Ok(last.into_iter().filter(|(_, first)| *first).map(|(id, _)| id).collect())
+    Ok(last)
+}
+
+/// Those of some ids that have a row now, in the bank's own file. Blocks.
+pub fn having_rows(live: &Path, ids: &[u128]) -> Result<Vec<u128>, TextError> {
+    let connection = open(live)?;
+    let sql = "SELECT id FROM memories WHERE id IN (SELECT value FROM json_each(?1))";
+    let mut list = connection.prepare(sql).map_err(|error| told(&error))?;
+    let found = list.query_map(params![json!(plain(ids)).to_string()], |row| row.get::<_, String>(0));
+    let found: Vec<String> = found.and_then(Iterator::collect).map_err(|error| told(&error))?;
+    Ok(found.iter().filter_map(|id| uuid::plain(id.as_bytes())).collect())
+}
+
+fn open(live: &Path) -> Result<Connection, TextError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(live, flags).map_err(|error| told(&error))?;
+    connection.busy_timeout(PATIENCE).map_err(|error| told(&error))?;
+    Ok(connection)
 }
 
 /// As OpenMemory writes ids: 32 hex digits.

@@ -1,12 +1,12 @@
 //! The points of a bank, whatever its vector store: page after page in the order of their ids, an exact count, and
-//! what the store says of itself. Nothing is written.
+//! what the store says of itself. Nothing is written but that points are removed.
 
 mod error;
 mod pgvector;
 mod walk;
 
 use super::Secrets;
-use super::qdrant::Client;
+use super::qdrant::{Client, Wanted};
 use crate::domain::{PointId, VectorStore};
 use crate::engine::integrity::vectors::{Collection, Shards};
 
@@ -106,6 +106,27 @@ impl VectorSource {
             Self::Qdrant { client, collection } => client.count(collection).await?,
             Self::Pgvector(table) => table.0.count().await?,
         })
+    }
+
+    /// Those of some points that are there.
+    pub async fn there(&self, ids: &[PointId]) -> Result<Vec<PointId>, VectorError> {
+        Ok(match self {
+            Self::Qdrant { client, collection } => {
+                let wanted = Wanted { payload: false, vector: None };
+                let found = client.points(collection, ids, &wanted).await?;
+                found.into_iter().map(|point| point.id).collect()
+            }
+            Self::Pgvector(table) => table.0.there(ids).await?,
+        })
+    }
+
+    /// Removes points, those of them that there are.
+    pub async fn remove(&self, ids: &[PointId]) -> Result<(), VectorError> {
+        match self {
+            Self::Qdrant { client, collection } => client.delete_points(collection, ids).await?,
+            Self::Pgvector(table) => table.0.remove(ids).await?,
+        }
+        Ok(())
     }
 
     /// The points in the order of their ids. `collection` is what [`Self::collection`] said.

@@ -13,6 +13,7 @@ use crate::bank::Secrets;
 use crate::bank::net::postgres::{connect, failed, heard};
 use crate::bank::net::secret::Held;
 use crate::domain::{Payload, PgvectorEndpoint, Point, PointId};
+use crate::engine::integrity::sqlite::uuid;
 use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, payload};
 
 /// The longest that one statement may take.
@@ -141,6 +142,29 @@ impl Table {
         Ok(count.unsigned_abs())
     }
 
+    pub async fn there(&self, ids: &[PointId]) -> Result<Vec<PointId>, PgvectorError> {
+        let mut session = Session::begin(&self.url).await?;
+        let sql = format!("SELECT id::text FROM {} WHERE id = ANY($1::text[]::uuid[])", quoted(&self.name));
+        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(uuids(ids));
+        let found: Vec<String> =
+            heard(SILENCE, query.fetch_all(&mut session.connection)).await.map_err(|error| session.failed(&error))?;
+        session.end().await;
+        Ok(found.iter().filter_map(|id| uuid::any(id.as_bytes())).map(PointId::Uuid).collect())
+    }
+
+    pub async fn remove(&self, ids: &[PointId]) -> Result<(), PgvectorError> {
+        let (connection, place) = connect(&self.url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
+        let mut session = Session { connection, place };
+        let sql = format!("DELETE FROM {} WHERE id = ANY($1::text[]::uuid[])", quoted(&self.name));
+        session.run("BEGIN READ WRITE".to_owned()).await?;
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(uuids(ids));
+        let done = heard(SILENCE, query.execute(&mut session.connection)).await;
+        done.map_err(|error| session.failed(&error))?;
+        session.run("COMMIT".to_owned()).await?;
+        session.end().await;
+        Ok(())
+    }
+
     pub async fn walk(&self, collection: &Collection, reading: Reading) -> Result<Rows, PgvectorError> {
         let session = Session::begin(&self.url).await?;
         let mut bytes = 16;
@@ -166,6 +190,11 @@ impl Table {
             last: None,
         })
     }
+}
+
+/// As text; a number is no id of a table.
+fn uuids(ids: &[PointId]) -> Vec<String> {
+    ids.iter().filter(|id| matches!(id, PointId::Uuid(_))).map(PointId::to_string).collect()
 }
 
 impl Rows {

@@ -19,7 +19,7 @@ mod tally;
 
 pub use fault::{Fault, Faults};
 pub use judge::{Clock, Judgement, judge};
-pub use model::{SAMPLE, Sampled};
+pub use model::{MODEL, SAMPLE, Sampled};
 pub use pass::Pass;
 pub use range::{RANGES, Sum, Sums, bounds, of, of_point};
 pub use repair::{Action, Repair, RepairPlan};

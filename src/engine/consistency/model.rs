@@ -1,8 +1,8 @@
 use crate::domain::{Check, CorruptionEvent, CorruptionType, PointId, Severity};
 use crate::engine::integrity::vectors::VECTORS;
 
-/// The check that all vectors are of one model (I10), and how many points it looks at.
-const MODEL: &str = "vectors-model";
+/// The check that all vectors are of one model (I10).
+pub const MODEL: &str = "vectors-model";
 /// How many points are drawn.
 pub const SAMPLE: usize = 16;
 /// The least cosine of two vectors that one model made of one text. Nothing else changes between them but rounding, also
@@ -14,6 +14,8 @@ const TOLD: usize = 3;
 /// Some points, drawn at random, against what the declared model makes of their texts now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampled {
+    /// Whether there is no point at all.
+    pub empty: bool,
     /// Of how many the vectors were compared.
     pub compared: usize,
     /// Those which another model made, with the cosine of both vectors.
@@ -35,11 +37,15 @@ impl Sampled {
     pub fn judge(&self, model: &str) -> (Check, Option<CorruptionEvent>) {
         let compared = self.compared;
         let Some((_, first)) = self.others.first() else {
-            let detail = match compared {
-                0 => "there is no point with a text to compare".to_owned(),
-                _ => format!("{compared} of {compared} points drawn at random have the vectors that {model} makes"),
+            let check = match (compared, self.empty) {
+                (0, true) => Check::passed(MODEL, VECTORS, "there are no points"),
+                (0, false) => Self::unknown("no point that was drawn has a text and a vector to compare"),
+                _ => {
+                    let detail = "points drawn at random have the vectors that";
+                    Check::passed(MODEL, VECTORS, format!("{compared} of {compared} {detail} {model} makes"))
+                }
             };
-            return (Check::passed(MODEL, VECTORS, detail), None);
+            return (check, None);
         };
         let (low, high) = self.others.iter().fold((*first, *first), |(low, high), (_, c)| (low.min(*c), high.max(*c)));
         let ids: Vec<_> = self.others.iter().take(TOLD).map(|(id, _)| id.to_string()).collect();

@@ -11,7 +11,7 @@ mod server;
 pub use after::{Seen, is_gone, why_back};
 pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
 pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, covers, plan};
-pub use point::{MemoryText, hash, hashed};
+pub use point::{MemoryText, hashed};
 pub use points::{Model, PointsKnown, Repair};
 pub use restored::{Found, differs, excess};
 pub use server::{Beside, TableKnown};

@@ -388,6 +388,7 @@ mod tests {
             unhashed: counts[3],
             orphans: counts[4],
             broken: counts[5],
+            rotten: false,
         })
     }
 

@@ -51,15 +51,20 @@ impl MemoryText {
     }
 }
 
-/// What is written beside a text that has no hash. The time changes too: a point that changes without one counts as
-/// damaged.
-pub fn hashed(text: &str, now: Timestamp) -> Map<String, Value> {
-    let now = iso_of(now);
-    Map::from_iter([("hash".to_owned(), json!(hash(text))), ("updated_at".to_owned(), json!(now))])
+/// What is written beside a text that has no hash. The time changes too, by a microsecond: a point that changes without one
+/// counts as damaged.
+pub fn hashed(payload: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let text = payload.get("data")?.as_str()?;
+    let time = |key: &str| payload.get(key)?.as_str().and_then(date::parse);
+    let later =
+        time("updated_at").or_else(|| time("created_at")).and_then(|time| Timestamp::from_microsecond(time + 1).ok());
+    let mut keys = Map::from_iter([("hash".to_owned(), json!(hash(text)))]);
+    keys.extend(later.map(|time| ("updated_at".to_owned(), json!(iso_of(time)))));
+    Some(keys)
 }
 
 /// MD5 in hex, as mem0 writes it.
-pub fn hash(text: &str) -> String {
+fn hash(text: &str) -> String {
     format!("{:032x}", u128::from_be_bytes(Md5::digest(text).into()))
 }
 
@@ -111,6 +116,17 @@ mod tests {
         assert_eq!(payload["role"], "user");
         assert_eq!(payload["updated_at"], "2025-07-02T10:00:00.000000+00:00");
         assert_eq!(payload["hash"], hash("likes tea").as_str());
+    }
+
+    #[test]
+    fn a_hash_moves_the_time_by_as_little_as_there_is() {
+        let Value::Object(payload) = json!({"data": "abc", "created_at": "2025-07-01T03:00:00.000009-07:00"}) else {
+            panic!()
+        };
+        let keys = json!(hashed(&payload).unwrap());
+        let expected = json!({"hash": hash("abc"), "updated_at": "2025-07-01T10:00:00.000010+00:00"});
+        assert_eq!(keys, expected);
+        assert_eq!(hashed(&Map::new()), None);
     }
 
     #[test]

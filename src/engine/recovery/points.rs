@@ -39,6 +39,8 @@ pub struct PointsKnown {
     pub orphans: u64,
     /// Rows whose id is none: their points look like such without a row.
     pub broken: u64,
+    /// Texts of rows changed although no time did: that of a row may be the wrong one.
+    pub rotten: bool,
 }
 
 /// What is done to single points.
@@ -140,20 +142,27 @@ impl Repair {
                 let detail = "their texts are nowhere else; programs that use mem0 directly leave such on purpose";
                 vec![step(RepairAction::DeleteOrphans, known.orphans, false, known.orphans, detail.to_owned())]
             }
+            Self::Text { .. } if known.rotten => {
+                return Err("texts of rows are damaged too (rows-unchanged): mend these first".to_owned());
+            }
             Self::Text { .. } => {
-                let newer = format!("history shows that the row was edited since; {by}");
-                let unknown = format!("nothing shows which text is the newer one: that of the row is kept; {by}");
+                let sparse = "what else the point has for search by words is dropped until the memory is saved again";
+                let newer = format!("history shows that the row was edited since; {by}; {sparse}");
+                let unknown =
+                    format!("nothing shows which text is the newer one: that of the row is kept; {by}; {sparse}");
                 vec![
                     step(RepairAction::SyncText, known.originals, proven, 0, newer),
                     step(RepairAction::SyncText, known.others, false, known.others, unknown),
                 ]
             }
             Self::Hash => {
-                let detail = "MD5 of the text, as mem0 writes it".to_owned();
+                let detail = "MD5 of the text, as mem0 writes it; updated_at becomes a microsecond later".to_owned();
                 vec![step(RepairAction::WriteHash, known.unhashed, true, 0, detail)]
             }
         };
         let steps: Vec<_> = steps.into_iter().filter(|step| step.items > 0).collect();
-        if steps.is_empty() { Err("its row has no text, or no user".to_owned()) } else { Ok(steps) }
+        let why =
+            "its row has no text or no user, another user owns the point, or mem0's history says that it was deleted";
+        if steps.is_empty() { Err(why.to_owned()) } else { Ok(steps) }
     }
 }

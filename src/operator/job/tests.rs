@@ -3,7 +3,7 @@ use kube::core::DeserializeGuard;
 use super::super::entry::{Bank, Read};
 use super::super::needs;
 use super::*;
-use crate::domain::{IntegrityScope, Level, Task, Work};
+use crate::domain::{IntegrityScope, Level, Pruning, Purge, Task, Work};
 use crate::plan::run_spec;
 use crate::resources::MemoryBank;
 
@@ -55,7 +55,7 @@ fn settings() -> JobSettings {
 fn spec(bank: &ValidBank) -> RunSpec {
     let tasks = TASKS.replace("share_percent", "sharePercent");
     let tasks: Vec<crate::domain::Task> = serde_json::from_str(&tasks).unwrap();
-    run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &[])
+    run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &Pruning::default())
 }
 
 fn build(bank: &ValidBank, spec: &RunSpec, node: Option<&str>) -> Result<Job, JobError> {
@@ -96,7 +96,7 @@ fn backup_and_prune_alone_write_and_to_the_repository_alone() {
     for (task, mounted, expected) in [("Backup", all, sets), ("VerifyBackup", all, &[]), ("Prune", sets, sets)] {
         let tasks = format!(r#"[{{"name": "task", "task": "{task}"}}]"#);
         let tasks: Vec<crate::domain::Task> = serde_json::from_str(&tasks).unwrap();
-        let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &[]);
+        let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &Pruning::default());
         let pod = build(&bank, &spec, None).unwrap().spec.unwrap().template.spec.unwrap();
         let mounts = pod.containers[0].volume_mounts.clone().unwrap();
         let of_bank = mounts.iter().filter(|mount| mount.name.starts_with("b-"));
@@ -108,6 +108,40 @@ fn backup_and_prune_alone_write_and_to_the_repository_alone() {
             volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(false))
         });
         assert_eq!(claims.map(|volume| volume.name).collect::<Vec<_>>(), expected, "{task}");
+    }
+}
+
+#[test]
+fn what_opens_a_bucket_is_mounted_and_no_volume_is_written_to() {
+    let s3 = "  repository: {s3: {bucket: sets, credentialsSecretRef: {name: keys}}}\n  files:\n";
+    let bank = bank(&BANK.replace("  files:\n", s3));
+    let tasks: Vec<Task> = serde_json::from_str(r#"[{"name": "backup", "task": "Backup"}]"#).unwrap();
+    assert_eq!(needs::written(&bank.bank, &tasks).len(), 0);
+    let spec = run_spec("stores", "gold-daily-1", &bank.bank, &tasks, 3600, &Pruning::default());
+    let sent = serde_json::to_string(&spec).unwrap();
+    assert!(sent.contains(r#""s3":{"bucket":"sets","prefix":"","credentials":"keys""#), "{sent}");
+    let pod = build(&bank, &spec, None).unwrap().spec.unwrap().template.spec.unwrap();
+    let secrets = pod.volumes.unwrap().into_iter().find(|volume| volume.name == "mb-secrets").unwrap();
+    let sources = secrets.projected.unwrap().sources.unwrap().into_iter().filter_map(|source| source.secret);
+    let paths = sources.flat_map(|secret| secret.items.unwrap()).map(|item| item.path);
+    let paths: Vec<_> = paths.filter(|path| path.starts_with("keys/")).collect();
+    assert_eq!(paths, ["keys/AWS_ACCESS_KEY_ID", "keys/AWS_SECRET_ACCESS_KEY"]);
+}
+
+#[test]
+fn a_purge_writes_to_the_databases() {
+    let bank = bank(BANK);
+    let purge = Purge {
+        deleted_after_seconds: Some(3_600),
+        access_log_after_seconds: None,
+        history_after_seconds: None,
+        backup_max_age_seconds: 60,
+    };
+    for (purge, written) in [(None, &[][..]), (Some(purge), &["db"])] {
+        let work = Work::Prune(Pruning { retention: Vec::new(), purge });
+        let tasks = [Task { name: "prune".to_owned(), work, active_deadline_seconds: None }];
+        assert!(needs::written(&bank.bank, &tasks).iter().eq(written));
+        assert!(needs::sqlite(&bank.bank, &tasks).iter().eq(written));
     }
 }
 

@@ -144,7 +144,8 @@ spec:
         let (config, _) = Config::load(&[("bank.yaml".to_owned(), POLICY.to_owned())]).unwrap();
         let plain = config.banks[0].bank.clone();
         let place = PathInVolume { volume: "data".to_owned(), path: "sets".to_owned() };
-        let declared = Bank { repository: Some(Repository { folder: Some(place), encryption: None }), ..plain.clone() };
+        let declared =
+            Bank { repository: Some(Repository { folder: Some(place), s3: None, encryption: None }), ..plain.clone() };
         let strict =
             Asks { policies: vec![PolicyAsk { policy: &config.policies[0], echoed: None }], ..Asks::default() };
         let none = Asks::default();

@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 
 use super::{Meta, Origin, Violation, Violations};
 use crate::domain::{
-    self, ApiEndpoint, Bank, EmbeddingEndpoint, PathInVolume, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint,
-    SecretKey, SqlDatabase, Trust,
+    self, ApiEndpoint, Bank, BucketEndpoint, EmbeddingEndpoint, PathInVolume, PgvectorEndpoint, PostgresEndpoint,
+    QdrantEndpoint, SecretKey, SqlDatabase, Trust,
 };
 use crate::resources::{
     Api, Canary, ConditionName, Database, EnvVar, ExtraVolume, JobTemplate, LabelSelector, MemoryBank, MemoryBankSpec,
-    Repository, SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
+    Repository, S3, SecretKeyRef, Tls, VectorStore, Volume, Workload, rules,
 };
 
 /// A validated MemoryBank.
@@ -245,6 +245,7 @@ fn parts(name: &str, spec: &MemoryBankSpec) -> Bank {
             .collect(),
         repository: spec.repository.as_ref().map(|repository| domain::Repository {
             folder: repository.folder.as_ref().map(|file| place(&file.volume, &file.path)),
+            s3: repository.s3.as_ref().map(bucket),
             encryption: repository.encryption.as_ref().map(|encryption| domain::Encryption {
                 recipients: encryption.recipients.clone(),
                 identity: encryption.identity_secret_ref.as_ref().map(secret_key),
@@ -276,6 +277,17 @@ fn api(api: &Api) -> ApiEndpoint {
             Canary::Transaction => domain::Canary::Transaction,
         },
         tls: trust(api.tls.as_ref()),
+    }
+}
+
+fn bucket(s3: &S3) -> BucketEndpoint {
+    BucketEndpoint {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone().unwrap_or_default(),
+        endpoint: s3.endpoint.clone(),
+        region: s3.region.clone(),
+        credentials: s3.credentials_secret_ref.as_ref().map(|secret| secret.name.clone()),
+        tls: trust(s3.tls.as_ref()),
     }
 }
 
@@ -319,7 +331,7 @@ fn secrets(spec: &MemoryBankSpec) -> Vec<SecretUse> {
         add("spec.vectorStore.pgvector.urlSecretRef", Some(&pgvector.url_secret_ref));
     }
     if let Some(s3) = spec.repository.as_ref().and_then(|r| r.s3.as_ref()) {
-        for key in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        for key in BucketEndpoint::KEYS {
             let secret = s3.credentials_secret_ref.as_ref();
             let secret = secret.map(|s| SecretKeyRef { name: s.name.clone(), key: key.to_owned() });
             add("spec.repository.s3.credentialsSecretRef", secret.as_ref());

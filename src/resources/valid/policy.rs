@@ -8,7 +8,7 @@ use crate::domain::{Task, TaskKind};
 use crate::engine::schedule::{Blackout, ConcurrencyPolicy, CronSchedule, Window};
 use crate::resources::policy::{
     BlackoutDays, ConcurrencyRule, Day, Hold, MaintenancePolicy, MaintenancePolicySpec, MaintenanceWindow,
-    PredictionRule, RecoveryRule, Retention, Schedule, Thresholds,
+    PredictionRule, PurgeRule, RecoveryRule, Retention, Schedule, Thresholds,
 };
 use crate::resources::{LabelSelector, rules};
 
@@ -41,6 +41,8 @@ pub struct ValidPolicy {
     pub thresholds: Thresholds,
     /// Which backup sets are kept; without it, all.
     pub retention: Option<Retention>,
+    /// Which records of the banks go for good.
+    pub purge: Option<PurgeRule>,
     /// What is done about damage.
     pub recovery: RecoveryRule,
     /// What is done about predictions.
@@ -97,6 +99,10 @@ impl ValidPolicy {
             let kept = [retention.last, retention.daily, retention.weekly, retention.monthly];
             wrong.require(kept.iter().any(|n| *n > 0), "spec.retention", rules::RETENTION);
         }
+        if let Some(purge) = spec.purge {
+            let ages = [purge.deleted_after_seconds, purge.access_log_after_seconds, purge.history_after_seconds];
+            wrong.require(ages.iter().any(Option::is_some), "spec.purge", rules::PURGE);
+        }
         let names: Vec<_> = spec.schedules.iter().map(|s| s.name.as_str()).collect();
         let run_now = meta.as_ref().and_then(|m| m.run_now(&names, &mut wrong));
         let valid = meta.zip(time_zone).map(|(meta, time_zone)| Self {
@@ -113,6 +119,7 @@ impl ValidPolicy {
             failed_runs_history_limit: spec.failed_runs_history_limit,
             thresholds: spec.thresholds.clone(),
             retention: spec.retention,
+            purge: spec.purge,
             recovery: spec.recovery.clone(),
             prediction: spec.prediction.clone(),
             run_now,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::Violations;
-use crate::domain::{AuditScope, Consent, IntegrityScope, Task, TaskKind, Work};
+use crate::domain::{AuditScope, Consent, IntegrityScope, Pruning, Task, TaskKind, Work};
 use crate::resources::rules;
 use crate::resources::task::{SHARE_PERCENT, Scope, TaskSpec};
 
@@ -67,7 +67,7 @@ fn work(spec: &TaskSpec, field: &str, wrong: &mut Violations) -> Option<Work> {
         TaskKind::ConsistencyCheck => Work::ConsistencyCheck,
         TaskKind::Optimize => Work::Optimize,
         // Planning fills in what the policies keep.
-        TaskKind::Prune => Work::Prune { retention: Vec::new() },
+        TaskKind::Prune => Work::Prune(Pruning::default()),
         TaskKind::Learn => Work::Learn,
         // It shows its plan; what it may do more, a Recovery says.
         TaskKind::Recover => Work::Recover { events: Vec::new(), set: None, consent: Consent::None },

@@ -113,7 +113,7 @@ impl<E: Exchange> Steps<'_, E> {
         }
         let target = step.target.as_str();
         if let Some(repair) = Repair::of_step(step) {
-            return self.points(repair).await;
+            return self.points(repair, step.items).await;
         }
         match step.action {
             RepairAction::Reindex => {
@@ -132,7 +132,7 @@ impl<E: Exchange> Steps<'_, E> {
         found.map(|(_, place)| place).ok_or_else(|| format!("the bank has no {component} in a file"))
     }
 
-    fn live(&self, component: &str) -> Result<PathBuf, String> {
+    pub(super) fn live(&self, component: &str) -> Result<PathBuf, String> {
         let place = self.place(component)?;
         locate(self.runner.places.volume(&place.volume)?, &place.path).map_err(|error| error.to_string())
     }

@@ -153,7 +153,7 @@ impl<E: Exchange> Runner<E> {
             let why = |set| format!("set {set} is none that passed verification: ask for VerifyBackup, or name none");
             return Ok(named.map_or(Ok(None), |set| Err(why(set))));
         };
-        if self.repository(&spec.namespace, &spec.bank).is_err() {
+        if spec.bank.repository.is_none() {
             return Ok(Ok(None));
         }
         let set = verified.set.clone();

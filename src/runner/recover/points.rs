@@ -1,24 +1,27 @@
 //! Single points that differ from their rows: what can be done about them, and how it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
 
 use super::act::Steps;
 use crate::bank::consistency::{Differing, SqlSide, StoredPoints, Taker, differing};
 use crate::bank::embed::{self, Embedder};
 use crate::bank::qdrant::{Client, NewPoint, Wanted};
-use crate::bank::sqlite::{SqliteCopy, originals, texts};
+use crate::bank::sqlite::{LastChange, SqliteCopy, having_rows, last_changes, locate, texts};
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{Point, PointId, RunSpec};
 use crate::engine::consistency::{Fault, Sampled};
-use crate::engine::recovery::{MemoryText, Model, PointsKnown, Repair, hash, hashed};
+use crate::engine::integrity::sqlite::date;
+use crate::engine::integrity::vectors::payload;
+use crate::engine::recovery::{MemoryText, Model, PointsKnown, Repair, hashed};
 use crate::runner::consistency::GRACE;
 use crate::runner::copies::{Copies, blocking};
 use crate::runner::{Exchange, Runner};
+
+/// So many points drawn at random show of which model the vectors of a bank are.
+const PROOF: usize = 8;
 
 /// Both sides of a bank as they are read: its rows, and a private copy of its history.
 #[derive(Clone, Debug)]
@@ -39,14 +42,17 @@ impl Taker for Count<'_> {
         self.known.orphans += has(Fault::Orphan);
         self.known.unhashed +=
             batch.iter().filter(|one| one.faults.has(Fault::HashAbsent) && one.data.is_some()).count() as u64;
-        let missing = self.sides.texts(ids(&batch, Fault::Missing)).await?;
+        let missing = self.sides.missing(&batch).await?;
         self.known.embeddable += missing.len() as u64;
         self.known.bytes += missing.iter().map(|memory| memory.content.len() as u64).sum::<u64>();
-        let known = self.sides.texts(ids(&batch, Fault::Text)).await?;
-        let first = self.sides.originals(&batch).await?;
-        let originals = known.iter().filter(|memory| first.contains(&memory.id)).count() as u64;
-        self.known.originals += originals;
-        self.known.others += known.len() as u64 - originals;
+        for originals in [true, false] {
+            let texts = self.sides.edited(&batch, originals).await?.len() as u64;
+            if originals {
+                self.known.originals += texts;
+            } else {
+                self.known.others += texts;
+            }
+        }
         Ok(())
     }
 }
@@ -65,16 +71,52 @@ impl Sides {
         }
     }
 
-    /// Of points with another text than their row: those which have the first one.
-    async fn originals(&self, batch: &[Differing]) -> Result<BTreeSet<u128>, String> {
-        let points = batch.iter().filter(|one| one.faults.has(Fault::Text)).filter_map(|one| match one.id {
-            PointId::Uuid(id) => Some((id, one.data.clone()?)),
-            PointId::Number(_) => None,
+    /// Those of some ids that have a row now, in the bank itself.
+    async fn having_rows(&self, ids: Vec<u128>) -> Result<Vec<u128>, String> {
+        match &self.rows {
+            SqlSide::Sqlite(database) => {
+                let live = locate(&database.root, &database.path).map_err(|error| error.to_string())?;
+                blocking(move || having_rows(&live, &ids)).await?.map_err(|error| error.to_string())
+            }
+            SqlSide::Postgres(memories) => memories.having_rows(&ids).await,
+        }
+    }
+
+    async fn last_changes(&self, ids: Vec<u128>) -> Result<BTreeMap<u128, LastChange>, String> {
+        let Some(history) = self.history.clone().filter(|_| !ids.is_empty()) else { return Ok(BTreeMap::new()) };
+        blocking(move || last_changes(&history, &ids)).await?.map_err(|error| error.to_string())
+    }
+
+    /// Of those without a point, what would be embedded: mem0's history does not say that it was deleted.
+    async fn missing(&self, batch: &[Differing]) -> Result<Vec<MemoryText>, String> {
+        let mut memories = self.texts(ids(batch, Fault::Missing)).await?;
+        let last = self.last_changes(memories.iter().map(|memory| memory.id).collect()).await?;
+        memories.retain(|memory| last.get(&memory.id).is_none_or(|last| last.event != "DELETE"));
+        Ok(memories)
+    }
+
+    /// Of those whose point has another text, and the right owner: either those of which it is proven that the row was edited
+    /// since (the point has the very first text, and the row changed later), or the others.
+    async fn edited(&self, batch: &[Differing], originals: bool) -> Result<Vec<MemoryText>, String> {
+        let points: BTreeMap<PointId, &Differing> = batch
+            .iter()
+            .filter(|one| one.faults.has(Fault::Text) && !one.faults.has(Fault::Owner))
+            .map(|one| (one.id, one))
+            .collect();
+        let wanted: Vec<u128> =
+            points.keys().filter_map(|id| if let PointId::Uuid(id) = id { Some(*id) } else { None }).collect();
+        let mut memories = self.texts(wanted.clone()).await?;
+        let last = self.last_changes(wanted).await?;
+        memories.retain(|memory| {
+            let point = points.get(&PointId::Uuid(memory.id)).and_then(|point| point.data.as_ref());
+            let updated = memory.updated.as_deref().and_then(date::parse);
+            let first = last.get(&memory.id).is_some_and(|last| {
+                let later = updated.zip(last.time).is_some_and(|(updated, added)| updated > added);
+                last.event == "ADD" && last.text.as_ref() == point && later
+            });
+            first == originals
         });
-        let points: BTreeMap<u128, String> = points.collect();
-        let Some(history) = self.history.clone().filter(|_| !points.is_empty()) else { return Ok(BTreeSet::new()) };
-        let found = blocking(move || originals(&history, &points)).await?;
-        Ok(found.map_err(|error| error.to_string())?.into_iter().collect())
+        Ok(memories)
     }
 }
 
@@ -119,6 +161,7 @@ impl<E: Exchange> Runner<E> {
             unhashed: 0,
             orphans: 0,
             broken,
+            rotten: false,
         };
         let mut count = Count { sides, known };
         self.each_differing(spec, sides, meter, &mut count).await?;
@@ -154,7 +197,7 @@ impl<E: Exchange> Runner<E> {
                 );
                 (Model::Unusable(why), None)
             }
-            Ok(Sampled { compared: 0, .. }) => (Model::Unproven(name), None),
+            Ok(Sampled { compared, .. }) if compared < PROOF => (Model::Unproven(name), None),
             Ok(Sampled { compared, .. }) => {
                 let each = begun.elapsed() / u32::try_from(compared).unwrap_or(u32::MAX);
                 (Model::Proven(name), Some(each))
@@ -172,6 +215,9 @@ struct Mender<'a> {
     /// The name of the dense vector.
     name: String,
     embedder: Option<Embedder>,
+    /// How many points the plan says, and how many were removed.
+    items: u64,
+    removed: u64,
 }
 
 impl Taker for Mender<'_> {
@@ -179,24 +225,21 @@ impl Taker for Mender<'_> {
         let fault = self.repair.fault();
         match self.repair {
             Repair::Embed => {
-                let memories = self.sides.texts(ids(&batch, fault)).await?;
+                let memories = self.sides.missing(&batch).await?;
                 let payloads = memories.iter().map(|memory| (memory.id, memory.payload())).collect();
                 self.write(memories, payloads).await
             }
             Repair::Text { originals } => {
-                let first = self.sides.originals(&batch).await?;
-                let wanted: Vec<u128> =
-                    ids(&batch, fault).into_iter().filter(|id| first.contains(id) == originals).collect();
-                if wanted.is_empty() {
+                let mut memories = self.sides.edited(&batch, originals).await?;
+                if memories.is_empty() {
                     return Ok(());
                 }
-                let points: Vec<_> = wanted.iter().map(|id| PointId::Uuid(*id)).collect();
+                let points: Vec<_> = memories.iter().map(|memory| PointId::Uuid(memory.id)).collect();
                 let found = self.client.payloads(self.collection, &points).await.map_err(|error| error.to_string())?;
                 let mut payloads: BTreeMap<_, _> = found
                     .into_iter()
                     .filter_map(|(id, payload)| if let PointId::Uuid(id) = id { Some((id, payload)) } else { None })
                     .collect();
-                let mut memories = self.sides.texts(wanted).await?;
                 memories.retain(|memory| payloads.contains_key(&memory.id));
                 for memory in &memories {
                     payloads.entry(memory.id).and_modify(|payload| memory.write_into(payload));
@@ -204,27 +247,36 @@ impl Taker for Mender<'_> {
                 self.write(memories, payloads).await
             }
             Repair::Hash => {
-                let now = Timestamp::now();
-                let of = |one: &Differing| {
-                    let data = one.data.as_ref().filter(|_| one.faults.has(fault))?;
-                    Some((one.id, hashed(data, now)))
-                };
-                let keys: Vec<_> = batch.iter().filter_map(of).collect();
+                let ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                let found = self.client.payloads(self.collection, &ids).await.map_err(|error| error.to_string())?;
+                let (mut keys, mut written) = (Vec::new(), BTreeMap::new());
+                for (id, mut payload) in found {
+                    let Some(new) = hashed(&payload) else { continue };
+                    payload.extend(new.clone());
+                    keys.push((id, new));
+                    written.insert(id, payload);
+                }
                 if keys.is_empty() {
                     return Ok(());
                 }
                 self.client.set_payload(self.collection, &keys).await.map_err(|error| error.to_string())?;
-                let ids: Vec<_> = keys.iter().map(|(id, _)| *id).collect();
-                let right = |point: &Point| {
-                    let payload = &point.payload;
-                    payload.data.as_deref().map(hash).is_some_and(|right| payload.hash == Some(right))
-                };
-                self.hold(&ids, None, right).await
+                self.hold(written, None, |_| true).await
             }
             Repair::Orphans => {
-                let ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
+                let mut ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
+                // A row may have come since both sides were read.
+                let uuids = ids.iter().filter_map(|id| if let PointId::Uuid(id) = id { Some(*id) } else { None });
+                let rows = self.sides.having_rows(uuids.collect()).await?;
+                ids.retain(|id| !rows.iter().any(|row| PointId::Uuid(*row) == *id));
                 if ids.is_empty() {
                     return Ok(());
+                }
+                self.removed += ids.len() as u64;
+                if self.removed > self.items {
+                    return Err(format!("more than the {} points of the plan have no row by now", self.items));
                 }
                 self.client.delete_points(self.collection, &ids).await.map_err(|error| error.to_string())?;
                 let wanted = Wanted { payload: false, vector: None };
@@ -237,18 +289,37 @@ impl Taker for Mender<'_> {
 }
 
 impl Mender<'_> {
-    /// Embeds memories and writes their points whole.
+    /// Embeds memories and writes their points whole. Texts that the model refuses are passed over.
     async fn write(
         &mut self,
-        mut memories: Vec<MemoryText>,
+        memories: Vec<MemoryText>,
         mut payloads: BTreeMap<u128, serde_json::Map<String, serde_json::Value>>,
     ) -> Result<(), String> {
-        while !memories.is_empty() {
-            let (now, later) = at_once(memories);
-            memories = later;
+        let mut waiting = vec![memories];
+        while let Some(memories) = waiting.pop() {
+            let (mut now, later) = at_once(memories);
+            if !later.is_empty() {
+                waiting.push(later);
+            }
+            if now.is_empty() {
+                continue;
+            }
             let contents: Vec<&str> = now.iter().map(|memory| memory.content.as_str()).collect();
             let embedder = self.embedder.as_mut().ok_or("the bank declares no embedding")?;
-            let made = embedder.embed(&contents).await.map_err(|error| error.to_string())?;
+            let made = match embedder.embed(&contents).await {
+                Ok(made) => made,
+                Err(error) if error.is_of_text() && now.len() > 1 => {
+                    let half = now.split_off(now.len() / 2);
+                    waiting.extend([half, now]);
+                    continue;
+                }
+                Err(error) if error.is_of_text() => {
+                    let id = PointId::Uuid(now[0].id);
+                    tracing::warn!(%id, "the text of a memory cannot be embedded: {error}");
+                    continue;
+                }
+                Err(error) => return Err(error.to_string()),
+            };
             let points: Vec<NewPoint> = now
                 .iter()
                 .zip(&made)
@@ -260,31 +331,36 @@ impl Mender<'_> {
                 .collect();
             let written = self.client.upsert(self.collection, &self.name, &points).await;
             written.map_err(|error| error.to_string())?;
-            let expected: BTreeMap<PointId, (&MemoryText, &Vec<f32>)> =
-                points.iter().map(|point| point.id).zip(now.iter().zip(&made)).collect();
+            let vectors: BTreeMap<PointId, &Vec<f32>> = points.iter().map(|point| point.id).zip(&made).collect();
             let right = |point: &Point| {
-                let Some((memory, made)) = expected.get(&point.id) else { return false };
                 let mut sampled = Sampled::default();
+                let made = vectors.get(&point.id).map(|made| made.as_slice()).unwrap_or_default();
                 sampled.see(point.id, point.vector.as_deref().unwrap_or_default(), made);
-                sampled.others.is_empty() && point.payload.data.as_ref() == Some(&memory.content)
+                sampled.others.is_empty()
             };
-            let ids: Vec<_> = expected.keys().copied().collect();
-            self.hold(&ids, Some(self.name.clone()), right).await?;
+            let written = points.iter().map(|point| (point.id, point.payload.clone())).collect();
+            self.hold(written, Some(self.name.clone()), right).await?;
         }
         Ok(())
     }
 
-    /// Reads points back that were written.
+    /// Reads points back that were written, each with its whole payload.
     async fn hold(
         &self,
-        ids: &[PointId],
+        written: BTreeMap<PointId, serde_json::Map<String, serde_json::Value>>,
         vector: Option<String>,
         right: impl Fn(&Point) -> bool,
     ) -> Result<(), String> {
         let wanted = Wanted { payload: true, vector };
-        let found = self.client.points(self.collection, ids, &wanted).await.map_err(|error| error.to_string())?;
-        let wrong = ids.iter().find(|id| !found.iter().any(|point| point.id == **id && right(point)));
-        wrong.map_or(Ok(()), |id| Err(format!("the point {id} was written, and is not there as it was written")))
+        let ids: Vec<_> = written.keys().copied().collect();
+        let found = self.client.points(self.collection, &ids, &wanted).await.map_err(|error| error.to_string())?;
+        for (id, expected) in written {
+            let expected = payload(expected).digest;
+            if !found.iter().any(|point| point.id == id && point.payload.digest == expected && right(point)) {
+                return Err(format!("the point {id} was written, and is not there as it was written"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -301,7 +377,7 @@ fn at_once(mut memories: Vec<MemoryText>) -> (Vec<MemoryText>, Vec<MemoryText>) 
 
 impl<E: Exchange> Steps<'_, E> {
     /// Carries out a step that mends single points.
-    pub(super) async fn points(&self, repair: Repair) -> Result<(), String> {
+    pub(super) async fn points(&self, repair: Repair, items: u64) -> Result<(), String> {
         let (client, endpoint) = self.qdrant()?;
         let sides = self.sources.sides.as_ref().ok_or("the rows cannot be read")?;
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
@@ -314,7 +390,8 @@ impl<E: Exchange> Steps<'_, E> {
         };
         let collection = client.collection(&endpoint.collection).await.map_err(|error| error.to_string())?;
         let name = collection.memories()?.name.clone();
-        let mut mender = Mender { repair, sides, client, collection: &endpoint.collection, name, embedder };
+        let collection = endpoint.collection.as_str();
+        let mut mender = Mender { repair, sides, client, collection, name, embedder, items, removed: 0 };
         self.runner.each_differing(self.spec, sides, self.meter, &mut mender).await
     }
 }

@@ -46,6 +46,8 @@ struct State {
     troubles: Troubles,
     requests: Vec<String>,
     snapshots: u32,
+    /// What is given as a snapshot in place of one of this server's.
+    given: Option<PathBuf>,
 }
 
 impl Shared {
@@ -160,6 +162,11 @@ impl Qdrant {
     /// Snapshots are cut after their digest was taken.
     pub fn tear_snapshots(&self) {
         self.state().troubles.torn = true;
+    }
+
+    /// Gives a file as each snapshot from now on.
+    pub fn give(&self, snapshot: &Path) {
+        self.state().given = Some(snapshot.to_owned());
     }
 
     /// Refuses whoever has not this key.

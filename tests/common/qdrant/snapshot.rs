@@ -27,7 +27,10 @@ pub(super) fn create(shared: &Shared, name: &str) -> Reply {
     state.snapshots += 1;
     let file = format!("{name}-4711-2026-11-25-10-{:02}-{:02}.snapshot", state.snapshots / 60, state.snapshots % 60);
     let path = folder.join(&file);
-    write(&state.collections[name], &path, &folder);
+    match &state.given {
+        Some(given) => drop(fs::copy(given, &path).unwrap()),
+        None => write(&state.collections[name], &path, &folder),
+    }
     let torn = state.troubles.torn;
     drop(state);
     fs::write(folder.join(format!("{file}.checksum")), digest(&path)).unwrap();

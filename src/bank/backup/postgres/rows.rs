@@ -1,6 +1,5 @@
 //! The rows of tables on their way into a set.
 
-use std::fs;
 use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::time::Duration;
 
@@ -45,17 +44,7 @@ impl Writer<'_> {
             Err(Missed::There(why)) => {
                 // A file that no manifest names would be a fault of the set.
                 self.parts.truncate(first);
-                let folder = self.partial.place(&postgres_folder(component))?;
-                match fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(BackupError::of(&folder, error));
-                    }
-                    _ => {}
-                }
-                if let Some(parent) = folder.parent() {
-                    // Where other tables are in it, it stays.
-                    let _ = fs::remove_dir(parent);
-                }
+                self.partial.discard(&postgres_folder(component))?;
                 self.missing.push(Missing { component: component.to_owned(), why });
                 Ok(())
             }

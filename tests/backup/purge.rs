@@ -1,0 +1,339 @@
+//! Deleted memories and old logs go for good from every store, and nothing else; never without a fresh verified set.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use jiff::Timestamp;
+use memorybank::domain::{
+    IntegrityScope, Level, Outcome, PgvectorEndpoint, PointId, Pruning, Purge, QdrantEndpoint, SecretKey, TaskReport,
+    Trust, VectorStore, Verdict, Work,
+};
+use serde_json::json;
+
+use crate::bed::Bed;
+use crate::fill::fill;
+use crate::guardian::query;
+use crate::postgres::Postgres;
+use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
+
+const NAME: &str = "openmemory";
+const ENTITIES: &str = "openmemory_entities";
+const SIZE: usize = 8;
+const BOTH: [Work; 2] = [Work::Backup, Work::VerifyBackup];
+const DAY: u32 = 86_400;
+
+/// Deleted memories a day after they were deleted.
+const DELETED: Purge = Purge {
+    deleted_after_seconds: Some(DAY),
+    access_log_after_seconds: None,
+    history_after_seconds: None,
+    backup_max_age_seconds: 3_600,
+};
+
+fn bed() -> (Bed, Qdrant) {
+    let (mut bed, server) = (Bed::new(60), Qdrant::start());
+    fill(&bed, &server, NAME, SIZE);
+    bed.bank.vector_store = Some(VectorStore::Qdrant(QdrantEndpoint {
+        url: server.url(),
+        api_key: None,
+        collection: NAME.to_owned(),
+        tls: Trust::default(),
+    }));
+    (bed, server)
+}
+
+fn purge(bed: &Bed, purge: Purge) -> TaskReport {
+    let report = bed.run("purger", &[Work::Prune(Pruning { retention: Vec::new(), purge: Some(purge) })]);
+    report.tasks.into_iter().next().unwrap()
+}
+
+fn database(bed: &Bed, sql: &str) -> Vec<Vec<String>> {
+    query(&bed.live().join("openmemory.db"), sql)
+}
+
+fn history(bed: &Bed, sql: &str) -> Vec<Vec<String>> {
+    query(&bed.live().join(".mem0/history.db"), sql)
+}
+
+fn point(row: &str) -> PointId {
+    PointId::Uuid(u128::from_str_radix(row, 16).unwrap())
+}
+
+/// Ids and texts of memories.
+fn memories(bed: &Bed, states: &str) -> Vec<(String, String)> {
+    let rows = database(bed, &format!("SELECT id, content FROM memories WHERE state {states} ORDER BY id"));
+    rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
+/// Whether bytes are in a file of the bank.
+fn in_files(bed: &Bed, text: &str) -> bool {
+    let files = crate::guardian::files(&bed.live());
+    files.iter().any(|file| memchr::memmem::find(&fs::read(file).unwrap(), text.as_bytes()).is_some())
+}
+
+/// All rows of a table, by what they are of.
+fn rows(bed: &Bed, of: &str) -> BTreeMap<&'static str, Vec<Vec<String>>> {
+    let chosen = format!("(SELECT id FROM memories WHERE state {of})");
+    let tables = ["memory_access_logs", "memory_status_history", "memory_categories"];
+    let mut rows: BTreeMap<_, _> = tables
+        .into_iter()
+        .map(|table| {
+            let sql = format!("SELECT memory_id, rowid FROM {table} WHERE memory_id IN {chosen} ORDER BY rowid");
+            (table, database(bed, &sql))
+        })
+        .collect();
+    rows.insert("memories", database(bed, &format!("SELECT * FROM memories WHERE state {of} ORDER BY id")));
+    rows
+}
+
+/// Somebody looked a memory up.
+fn access(bed: &Bed, number: u32, memory: &str, day: &str, asked: &str) {
+    let asked = json!({"query": asked}).to_string().replace('\'', "''");
+    let sql = format!(
+        "INSERT INTO memory_access_logs (id, memory_id, app_id, accessed_at, access_type, metadata) \
+         SELECT 'a{number:031}', id, app_id, '{day} 00:00:00.000000', 'search', '{asked}' FROM memories WHERE id = '{memory}'"
+    );
+    database(bed, &sql);
+}
+
+#[test]
+fn deleted_memories_go_from_every_store_and_nothing_else_does() {
+    let (bed, server) = bed();
+    let (deleted, live) = (memories(&bed, "= 'deleted'"), memories(&bed, "<> 'deleted'"));
+    assert!(deleted.len() >= 2 && live.len() > 20);
+    // One of them can still be recalled, and an entity of it; another entity is of a living one too.
+    let (gone, text) = &deleted[0];
+    server.put(NAME, point(gone), memory(text, "ada"), Some(unit(900, SIZE)));
+    server.create(ENTITIES, Config::cosine(SIZE));
+    let entity = |links: &[&str]| json!({"data": "tea", "entity_type": "drink", "linked_memory_ids": links});
+    let dashed = |row: &str| point(row).to_string();
+    let (lone, shared) = (PointId::Uuid(1), PointId::Uuid(2));
+    server.put(ENTITIES, lone, entity(&[&dashed(gone)]), Some(unit(1, SIZE)));
+    server.put(ENTITIES, shared, entity(&[&dashed(gone), &dashed(&live[0].0)]), Some(unit(2, SIZE)));
+    assert!(deleted.iter().all(|(_, text)| in_files(&bed, text)));
+    access(&bed, 1, gone, "2025-09-01", text);
+    access(&bed, 2, &live[0].0, "2025-09-01", "what does she drink?");
+    bed.run("set", &BOTH);
+    let (kept, kept_history) = (rows(&bed, "<> 'deleted'"), history(&bed, "SELECT memory_id, id FROM history"));
+
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    let told = |id: &str| task.checks.iter().find(|check| check.id == id).unwrap().detail.clone();
+    assert_eq!(told("deleted-points-pruned"), "1 points of deleted memories removed, none is left");
+    let expected = format!("{} deleted memories removed, no row of them is left, and none of", deleted.len());
+    assert!(told("deleted-memories-pruned").starts_with(&expected), "{task:#?}");
+    assert_eq!(rows(&bed, "<> 'deleted'"), kept);
+    assert!(rows(&bed, "= 'deleted'").values().all(Vec::is_empty));
+    let left = |table: &str| database(&bed, &format!("SELECT 1 FROM {table} WHERE memory_id = '{gone}'")).len();
+    assert_eq!(left("memory_access_logs") + left("memory_status_history") + left("memory_categories"), 0);
+    let of_live: Vec<_> =
+        kept_history.into_iter().filter(|row| !deleted.iter().any(|(id, _)| dashed(id) == row[0])).collect();
+    assert_eq!(history(&bed, "SELECT memory_id, id FROM history"), of_live);
+    assert_eq!(server.ids(NAME), live.iter().map(|(id, _)| point(id)).collect::<Vec<_>>());
+    assert_eq!(server.ids(ENTITIES), [shared]);
+    assert_eq!(server.point(ENTITIES, shared).unwrap().payload["linked_memory_ids"], json!([dashed(&live[0].0)]));
+    for (_, text) in &deleted {
+        let said = live.iter().any(|(_, other)| other.contains(text.as_str()));
+        assert!(said || !in_files(&bed, text), "{text}");
+    }
+    // The set has them, until it goes; the bank agrees with itself.
+    let scopes = vec![IntegrityScope::Database, IntegrityScope::VectorStore, IntegrityScope::Consistency];
+    let check = bed.run("check", &[Work::IntegrityCheck { level: Level::Full, scopes, share_percent: 100 }]);
+    assert_eq!((check.outcome().0, &check.tasks[0].corruption[..]), (Outcome::Succeeded, &[][..]), "{check:#?}");
+}
+
+#[test]
+fn the_points_of_deleted_memories_go_from_pgvector_too() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let mut bed = Bed::new(60);
+    let url = server.database();
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    let point = |row: &str| format!("('{}', '[1,0]', '{{}}')", point(row));
+    let (deleted, live) = (memories(&bed, "= 'deleted'"), memories(&bed, "<> 'deleted'"));
+    let all: Vec<_> = deleted.iter().chain(&live).map(|(row, _)| point(row)).collect();
+    server.psql(
+        &name,
+        "CREATE EXTENSION vector; CREATE TABLE openmemory (id uuid PRIMARY KEY, vector vector(2), payload jsonb)",
+    );
+    server.psql(&name, &format!("INSERT INTO openmemory VALUES {}", all.join(", ")));
+    bed.secret("db", "url", &url);
+    let url = SecretKey { name: "db".to_owned(), key: "url".to_owned() };
+    bed.bank.vector_store = Some(VectorStore::Pgvector(PgvectorEndpoint { url, table: NAME.to_owned() }));
+    bed.run("set", &BOTH);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    let told = format!("{} points of deleted memories removed", deleted.len());
+    assert!(task.checks.iter().any(|check| check.detail.starts_with(&told)), "{task:#?}");
+    assert_eq!(server.value(&name, "SELECT count(*) FROM openmemory"), live.len().to_string());
+    assert!(memories(&bed, "= 'deleted'").is_empty());
+}
+
+#[test]
+fn without_a_fresh_verified_set_nothing_goes() {
+    let (bed, server) = bed();
+    let before = (rows(&bed, "= 'deleted'"), history(&bed, "SELECT * FROM history"), server.ids(NAME));
+    let untouched = |bed: &Bed| {
+        assert_eq!((rows(bed, "= 'deleted'"), history(bed, "SELECT * FROM history"), server.ids(NAME)), before);
+    };
+    let refused = |task: &TaskReport| {
+        assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+        assert!(task.message.contains("nothing is purged: no verified set is younger than"), "{}", task.message);
+    };
+    refused(&purge(&bed, DELETED));
+    bed.back_up("unverified");
+    refused(&purge(&bed, DELETED));
+    bed.run("set", &BOTH);
+    refused(&purge(&bed, Purge { backup_max_age_seconds: 0, ..DELETED }));
+    // One whose manifest is not the one that was verified proves nothing.
+    let manifest = bed.set().join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen("assistant", "assistent", 1)).unwrap();
+    refused(&purge(&bed, DELETED));
+    untouched(&bed);
+    fs::write(&manifest, text).unwrap();
+    assert_eq!(purge(&bed, DELETED).outcome, Outcome::Succeeded);
+    assert!(rows(&bed, "= 'deleted'")["memories"].is_empty());
+}
+
+#[test]
+fn what_was_deleted_lately_stays_but_for_its_point() {
+    let (bed, server) = bed();
+    let (id, text) = memories(&bed, "= 'active'").swap_remove(0);
+    bed.run("set", &BOTH);
+    let hour = Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    let hour = hour.strftime("%Y-%m-%d %H:%M:%S%.6f");
+    database(&bed, &format!("UPDATE memories SET state = 'deleted', deleted_at = '{hour}' WHERE id = '{id}'"));
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    assert_eq!(memories(&bed, "= 'deleted'"), [(id.clone(), text)]);
+    assert!(server.point(NAME, point(&id)).is_none(), "it was meant not to be recalled any more");
+    assert!(!history(&bed, &format!("SELECT 1 FROM history WHERE memory_id = '{}'", point(&id))).is_empty());
+}
+
+#[test]
+fn a_vector_store_that_is_away_keeps_the_rows_by_which_its_points_are_found() {
+    let (bed, server) = bed();
+    bed.run("set", &BOTH);
+    let before = rows(&bed, "= 'deleted'");
+    let (gone, text) = memories(&bed, "= 'deleted'").swap_remove(0);
+    server.put(NAME, point(&gone), memory(&text, "ada"), Some(unit(900, SIZE)));
+    for on in ["points/delete", "collections/openmemory"] {
+        server.trouble(on, None, Answer::Status(503, "unavailable"));
+        let task = purge(&bed, DELETED);
+        assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+        let check = task.checks.iter().find(|check| check.id == "deleted-points-pruned").unwrap();
+        assert_eq!(check.verdict, Verdict::Unknown, "{check:?}");
+        assert_eq!(rows(&bed, "= 'deleted'"), before);
+        server.heal();
+    }
+    assert_eq!(purge(&bed, DELETED).outcome, Outcome::Succeeded);
+    assert!(server.point(NAME, point(&gone)).is_none());
+}
+
+#[test]
+fn a_file_whose_free_pages_have_a_text_is_written_anew() {
+    let (bed, _server) = bed();
+    let (gone, _) = memories(&bed, "= 'deleted'").swap_remove(0);
+    let text = "a text that nobody has, about a garden behind an old radio house";
+    database(&bed, &format!("UPDATE memories SET content = '{text}' WHERE id = '{gone}'"));
+    // An older version of the text, as an edit leaves it where the file is not overwritten.
+    database(&bed, &format!("CREATE TABLE old AS SELECT '{text}' AS text"));
+    database(&bed, "DROP TABLE old");
+    bed.run("set", &BOTH);
+    assert_ne!(database(&bed, "PRAGMA freelist_count"), [["0"]]);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    assert_eq!(database(&bed, "PRAGMA freelist_count"), [["0"]]);
+    assert!(!in_files(&bed, text));
+}
+
+#[test]
+fn only_a_time_that_is_one_makes_a_row_old() {
+    let (bed, server) = bed();
+    let deleted = memories(&bed, "= 'deleted'");
+    let (undated, numbered) = (&deleted[0].0, &deleted[1].0);
+    database(&bed, &format!("UPDATE memories SET deleted_at = NULL WHERE id = '{undated}'"));
+    database(&bed, &format!("UPDATE memories SET deleted_at = 1700000000 WHERE id = '{numbered}'"));
+    server.put(NAME, point(undated), memory("x", "ada"), Some(unit(900, SIZE)));
+    bed.run("set", &BOTH);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    let left: Vec<_> = memories(&bed, "= 'deleted'").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(left, [undated.clone(), numbered.clone()]);
+    assert!(server.point(NAME, point(undated)).is_none());
+    // By an id that is none no point can be found: no row goes then.
+    let lost = format!("PRAGMA foreign_keys = OFF; UPDATE memories SET id = 1.5e30 WHERE id = '{numbered}'");
+    database(&bed, &lost);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("(I14)"), "{}", task.message);
+}
+
+#[test]
+fn what_a_reader_keeps_in_its_log_is_told_and_looked_after_by_the_next_run() {
+    let (bed, _server) = bed();
+    let (gone, _) = memories(&bed, "= 'deleted'").swap_remove(0);
+    let text = "a text that nobody has, about a garden behind an old radio house";
+    database(&bed, "PRAGMA journal_mode = WAL");
+    database(&bed, &format!("UPDATE memories SET content = '{text}' WHERE id = '{gone}'"));
+    bed.run("set", &BOTH);
+    let file = bed.live().join("openmemory.db");
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM memories").unwrap();
+    let count = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert!(count("SELECT count(*) FROM memories WHERE state = 'deleted'") > 0);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("another connection keeps its log"), "{}", task.message);
+    assert!(memories(&bed, "= 'deleted'").is_empty() && in_files(&bed, text));
+    assert!(bed.repository().join("purge-open").exists());
+    drop(reader);
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    assert!(!in_files(&bed, text) && !bed.repository().join("purge-open").exists());
+}
+
+#[test]
+fn logs_go_by_their_age_and_the_first_and_last_change_of_a_memory_stay() {
+    let (bed, _server) = bed();
+    let (id, _) = memories(&bed, "= 'active'").swap_remove(0);
+    let dashed = point(&id).to_string();
+    let changes = || -> Vec<Vec<String>> {
+        history(&bed, &format!("SELECT new_memory FROM history WHERE memory_id = '{dashed}' ORDER BY rowid"))
+    };
+    let last = changes().pop().unwrap()[0].replace('\'', "''");
+    for (number, text, time) in
+        [(1, "once", "2025-09-01"), (2, "twice", "2099-01-01"), (3, last.as_str(), "2025-09-03")]
+    {
+        history(
+            &bed,
+            &format!(
+                "INSERT INTO history (id, memory_id, old_memory, new_memory, event, created_at, updated_at, is_deleted) \
+                 VALUES ('11111111-2222-4333-8444-55555555555{number}', '{dashed}', 'x', '{text}', 'UPDATE', \
+                 '2025-07-01T00:00:00-07:00', '{time}T00:00:00-07:00', 0)"
+            ),
+        );
+    }
+    let before = changes();
+    let accesses =
+        |of: &str| database(&bed, &format!("SELECT count(*) FROM memory_access_logs WHERE {of}"))[0][0].clone();
+    access(&bed, 1, &id, "2025-09-01", "tea?");
+    access(&bed, 2, &id, "2099-01-01", "tea?");
+    bed.run("set", &BOTH);
+    let rule = Purge {
+        deleted_after_seconds: None,
+        access_log_after_seconds: Some(DAY),
+        history_after_seconds: Some(DAY),
+        backup_max_age_seconds: 3_600,
+    };
+    let kept = rows(&bed, "= 'deleted'")["memories"].clone();
+    let task = purge(&bed, rule);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    assert_eq!((accesses("accessed_at < '2099'"), accesses("accessed_at >= '2099'")), ("0".to_owned(), "1".to_owned()));
+    let after = changes();
+    assert_eq!(after.first(), before.first());
+    assert_eq!(after.last(), before.last());
+    let texts: Vec<_> = after.iter().map(|row| row[0].as_str()).collect();
+    assert!(texts.contains(&"twice") && !texts.contains(&"once"), "{texts:?}");
+    assert_eq!(rows(&bed, "= 'deleted'")["memories"], kept, "nobody asked for it");
+}
