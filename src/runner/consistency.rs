@@ -1,15 +1,15 @@
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Body;
 use super::copies::Copies;
 use super::{Exchange, Runner};
-use crate::bank::consistency::{Compared, Database, Settings, Shelf, StoredPoints, check_links, compare};
+use crate::bank::consistency::{Compared, Database, Settings, Shelf, SqlSide, StoredPoints, check_links, compare};
 use crate::bank::embed::{self, Embedder};
+use crate::bank::postgres::PostgresMemories;
 use crate::bank::vectors::VectorSource;
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Check, Level, Output, Reason, RunSpec, SqlDatabase, VectorStore, Verdict};
+use crate::domain::{Check, Flavor, Level, Output, Reason, RunSpec, SqlDatabase, VectorStore, Verdict};
 use crate::engine::consistency::baseline::Share;
 use crate::engine::consistency::{Fault, RepairPlan, Sampled};
 
@@ -54,7 +54,7 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        let (database, store) = match self.sides(spec, copies, meter).await? {
+        let (side, store) = match self.sides(spec, copies, meter).await? {
             Ok(sides) => sides,
             Err(why) => {
                 body.checks.push(Check::unknown(Fault::Missing.check(), Fault::Missing.component(), why));
@@ -70,7 +70,7 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let compared = compare(&database, points, &Outputs(&self.exchange), settings, meter).await;
+        let compared = compare(&side, points, &Outputs(&self.exchange), settings, meter).await;
         let plan = take(body, compared.map_err(|cancelled| cancelled.to_string())?);
         if let Some(plan) = plan {
             let bytes = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ impl<E: Exchange> Runner<E> {
         }
         match StoredPoints::entities(&spec.namespace, store, &secrets).await {
             Ok(entities) => {
-                let links = check_links(&database, entities, settings, meter).await;
+                let links = check_links(&side, entities, settings, meter).await;
                 let links = links.map_err(|cancelled| cancelled.to_string())?;
                 body.checks.push(links.check);
                 body.corruption.extend(links.corruption);
@@ -128,18 +128,26 @@ impl<E: Exchange> Runner<E> {
         Ok(())
     }
 
-    /// The database and the vector store of a bank, or for people why they cannot be compared.
-    async fn sides<'s>(
+    /// The rows and the vector store of a bank, or for people why they cannot be compared.
+    pub(super) async fn sides<'s>(
         &self,
         spec: &'s RunSpec,
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
-    ) -> Result<Result<(Database, &'s VectorStore), String>, String> {
+    ) -> Result<Result<(SqlSide, &'s VectorStore), String>, String> {
         let bank = &spec.bank;
         let Some(store) = &bank.vector_store else { return Ok(Err("the bank declares no vector store".to_owned())) };
         let place = match &bank.database {
             Some(SqlDatabase::Sqlite(place)) => place,
-            Some(SqlDatabase::Postgres(_)) => return Ok(Err("this version cannot measure PostgreSQL".to_owned())),
+            Some(SqlDatabase::Postgres(_)) if bank.flavor == Flavor::Mem0Server => {
+                let why = "the database of mem0's server has no memories: they are in the vector store alone";
+                return Ok(Err(why.to_owned()));
+            }
+            Some(SqlDatabase::Postgres(endpoint)) => {
+                let secrets = FolderSecrets::new(&self.places.secrets);
+                let memories = PostgresMemories::of(endpoint, (&spec.namespace, &secrets), None).await;
+                return Ok(memories.map(|memories| (SqlSide::Postgres(memories), store)));
+            }
             None => return Ok(Err("the bank declares no database".to_owned())),
         };
         let Some(copied) = copies.database(bank, meter).await? else {
@@ -149,9 +157,10 @@ impl<E: Exchange> Runner<E> {
             let why = copied.checks.iter().find(|check| check.verdict != Verdict::Passed);
             return Ok(Err(why.map_or_else(|| "no copy of the database".to_owned(), |check| check.detail.clone())));
         };
-        Ok(self.places.volume(&place.volume).map(|root: &Path| {
+        Ok(self.places.volume(&place.volume).map(|root| {
             let (root, path, scratch) = (root.to_owned(), place.path.clone(), self.places.scratch.clone());
-            (Database { copy: copy.path(), copied: copied.at, root, path, scratch }, store)
+            let database = Database { copy: copy.path(), copied: copied.at, root, path, scratch };
+            (SqlSide::Sqlite(database), store)
         }))
     }
 }

@@ -4,6 +4,8 @@
 mod act;
 mod gather;
 mod points;
+mod server;
+mod standing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use super::integrity::{Depth, check_databases};
 use super::{Exchange, Runner};
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{Phase, Quarantine};
-use crate::bank::sqlite::Stand;
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
     Bank, Check, Consent, CorruptionEvent, Digest, Level, Mended, Output, PathInVolume, Reason, RecoveryPlan,
@@ -25,33 +26,18 @@ use crate::engine::consistency::Fault;
 use crate::engine::consistency::baseline::Share;
 use crate::engine::recovery::{Planned, Seen, covers, is_gone, why_back};
 use act::Steps;
+use standing::{PATIENCE, QUIET, Standing};
 
 /// The check that a recovery is.
 const RECOVERY: &str = "recovery";
 /// What of the bank it is of.
 const BANK: &str = "bank";
-/// How long nothing may have been written before a bank is looked at, and how long that is waited for.
-const QUIET: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_mins(1);
-const LOOK: Duration = Duration::from_millis(500);
 
 /// What a recovery was asked for.
 pub(super) struct Asked<'a> {
     pub events: &'a [Digest],
     pub set: Option<&'a str>,
     pub consent: Consent,
-}
-
-/// What changes whenever somebody writes to the bank.
-struct Standing {
-    files: Vec<Stand>,
-    points: Option<u64>,
-}
-
-impl Standing {
-    fn same(&self, other: &Self) -> bool {
-        self.points == other.points && self.files.iter().zip(&other.files).all(|(one, other)| one.same(other))
-    }
 }
 
 impl<E: Exchange> Runner<E> {
@@ -78,14 +64,14 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        let again = match self.roll_back_unfinished(&home, &copies.uid, client.as_ref(), meter).await? {
+        let again = match self.roll_back_unfinished(spec, &home, &copies.uid, client.as_ref(), meter).await? {
             Ok(again) => again,
             Err(why) => {
                 unmeasured(body, why);
                 return Ok(());
             }
         };
-        let Some(standing) = self.quiet(&spec.bank, client.as_ref(), meter).await? else {
+        let Some(standing) = self.quiet(spec, client.as_ref(), meter).await? else {
             let why = format!(
                 "something writes to the bank: it did not stand still for {} s within {} s; stop it, and recover again",
                 QUIET.as_secs(),
@@ -165,7 +151,7 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
-        if !self.standing(&spec.bank, client).await.same(&standing) {
+        if !self.standing(spec, client).await.same(&standing) {
             quarantine.abandon().map_err(|error| error.to_string())?;
             let why =
                 "nothing was changed: somebody wrote to the bank while it was looked at; stop it, and recover again";
@@ -208,7 +194,7 @@ impl<E: Exchange> Runner<E> {
         };
         take(body, before);
         report.mended = mended(spec, &planned, &steps, &chosen, |_| false);
-        let back = self.roll_back(&mut quarantine, client).await;
+        let back = self.roll_back(spec, &mut quarantine, client).await;
         (report.state, report.lost_memories) = match &back {
             Ok(()) => (RecoveryState::RolledBack, Some(0)),
             Err(_) => (RecoveryState::Failed, None),
@@ -277,42 +263,6 @@ impl<E: Exchange> Runner<E> {
         Client::open(&spec.namespace, endpoint, &secrets).await.map(Some).map_err(|error| error.to_string())
     }
 
-    /// Waits until nothing writes to the bank; how it stands then, or none where that did not come.
-    async fn quiet(
-        &self,
-        bank: &Bank,
-        client: Option<&Client>,
-        meter: &Arc<Meter>,
-    ) -> Result<Option<Standing>, String> {
-        let begun = std::time::Instant::now();
-        let (mut since, mut last) = (begun, self.standing(bank, client).await);
-        while since.elapsed() < QUIET {
-            if begun.elapsed() > PATIENCE {
-                return Ok(None);
-            }
-            let pause = meter.unless_cancelled(tokio::time::sleep(LOOK)).await;
-            pause.map_err(|cancelled| cancelled.to_string())?;
-            let now = self.standing(bank, client).await;
-            if !now.same(&last) {
-                (since, last) = (std::time::Instant::now(), now);
-            }
-        }
-        Ok(Some(last))
-    }
-
-    async fn standing(&self, bank: &Bank, client: Option<&Client>) -> Standing {
-        let files = sqlite_files(bank).into_iter().filter_map(|(_, place)| {
-            let root = self.places.volume(&place.volume).ok()?;
-            Some(Stand::look(root, &place.path))
-        });
-        let files = files.collect();
-        let points = match (client, &bank.vector_store) {
-            (Some(client), Some(VectorStore::Qdrant(endpoint))) => client.count(&endpoint.collection).await.ok(),
-            _ => None,
-        };
-        Standing { files, points }
-    }
-
     /// All checks of the bank at level Full. It stands still: nothing needs a second look.
     async fn look_over(
         &self,
@@ -339,6 +289,7 @@ impl<E: Exchange> Runner<E> {
     /// not touched, for the bank may have lived on since: the inner error says what a person has to do.
     async fn roll_back_unfinished(
         &self,
+        spec: &RunSpec,
         home: &Path,
         uid: &str,
         client: Option<&Client>,
@@ -365,7 +316,7 @@ impl<E: Exchange> Runner<E> {
                      journal.json there"
                 )));
             }
-            self.roll_back(&mut quarantine, client).await.map_err(|stuck| {
+            self.roll_back(spec, &mut quarantine, client).await.map_err(|stuck| {
                 let kept = quarantine.folder().display();
                 format!(
                     "what run {run} left in the middle could not be rolled back: {stuck}. {kept} has what the bank was"

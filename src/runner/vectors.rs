@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::body::Body;
 use super::{Exchange, Runner};
 use crate::bank::vectors::{Reading, VectorError, VectorSource, Walk};
-use crate::bank::{Cancelled, FolderSecrets, Meter};
+use crate::bank::{Cancelled, FolderSecrets, Meter, Secrets};
 use crate::domain::{Bank, Check, Flavor, Level, Point, PointId, Sample};
 use crate::engine::integrity::vectors::{
     Collection, Counted, Expected, Extent, Judgement, Points, VECTORS, Walked, check, counted, missing, unreadable,
@@ -19,40 +19,51 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        let Some(store) = &bank.vector_store else { return Ok(()) };
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let source = match VectorSource::open(namespace, store, &secrets).await {
-            Ok(source) => source,
-            Err(error) => {
-                unknown(body, check::COLLECTION, &error);
-                return Ok(());
-            }
-        };
-        let Some(collection) = of_collection(&source, body).await else { return Ok(()) };
-        if let Some(embedding) = &bank.embedding {
-            take(body, collection.judge_size(embedding.dimensions));
-        }
-        match source.shards().await {
-            Ok(None) => {}
-            Ok(Some(shards)) => take(body, shards.judge()),
-            Err(error) => unknown(body, check::SHARDS, &error),
-        }
-        let dense = match collection.memories() {
-            Ok(dense) => dense,
-            Err(why) => {
-                body.checks.push(Check::unknown(check::FIRST_PAGE, VECTORS, why));
-                return Ok(());
-            }
-        };
-        let user = bank.flavor == Flavor::OpenMemory;
-        let expected = Expected { size: dense.size, normalised: dense.normalised, user };
-        let look = Look { source: &source, collection: &collection, meter };
-        if level == Level::Quick {
-            look.at_first(expected, body).await;
+        check_store((namespace, &secrets), bank, level, meter, body).await
+    }
+}
+
+/// The same with other secrets, such as lead to what was restored of the bank.
+pub(super) async fn check_store<S: Secrets>(
+    (namespace, secrets): (&str, &S),
+    bank: &Bank,
+    level: Level,
+    meter: &Arc<Meter>,
+    body: &mut Body,
+) -> Result<(), String> {
+    let Some(store) = &bank.vector_store else { return Ok(()) };
+    let source = match VectorSource::open(namespace, store, secrets).await {
+        Ok(source) => source,
+        Err(error) => {
+            unknown(body, check::COLLECTION, &error);
             return Ok(());
         }
-        look.at_all(expected, body).await.map_err(|cancelled| cancelled.to_string())
+    };
+    let Some(collection) = of_collection(&source, body).await else { return Ok(()) };
+    if let Some(embedding) = &bank.embedding {
+        take(body, collection.judge_size(embedding.dimensions));
     }
+    match source.shards().await {
+        Ok(None) => {}
+        Ok(Some(shards)) => take(body, shards.judge()),
+        Err(error) => unknown(body, check::SHARDS, &error),
+    }
+    let dense = match collection.memories() {
+        Ok(dense) => dense,
+        Err(why) => {
+            body.checks.push(Check::unknown(check::FIRST_PAGE, VECTORS, why));
+            return Ok(());
+        }
+    };
+    let user = bank.flavor == Flavor::OpenMemory;
+    let expected = Expected { size: dense.size, normalised: dense.normalised, user };
+    let look = Look { source: &source, collection: &collection, meter };
+    if level == Level::Quick {
+        look.at_first(expected, body).await;
+        return Ok(());
+    }
+    look.at_all(expected, body).await.map_err(|cancelled| cancelled.to_string())
 }
 
 /// What the store says of the collection, where it has it.

@@ -7,6 +7,8 @@
 mod guardian;
 #[path = "../common/postgres.rs"]
 mod postgres;
+#[path = "../common/postgres_bank.rs"]
+mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -22,6 +24,7 @@ mod older;
 mod prune;
 mod purge;
 mod restored;
+mod scratch;
 mod sealed;
 mod tables;
 mod vectors;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use memorybank::bank::Meter;
-use memorybank::bank::consistency::{Compared, Database, MemoryPoints, Points, Settings, Shelf, compare};
+use memorybank::bank::consistency::{Compared, Database, MemoryPoints, Points, Settings, Shelf, SqlSide, compare};
 use memorybank::domain::{Digest, Output, Payload, Point, PointId, Verdict};
 use memorybank::engine::consistency::baseline::Share;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -102,7 +102,7 @@ impl Bed {
     }
 
     /// What a comparison is given, with a copy that was made just now.
-    pub fn ends(&self, copy: &Path) -> (Database, Settings) {
+    pub fn ends(&self, copy: &Path) -> (SqlSide, Settings) {
         let scratch = self.folder.path().join("scratch");
         std::fs::create_dir_all(&scratch).unwrap();
         let database = Database {
@@ -112,7 +112,7 @@ impl Bed {
             path: "openmemory.db".to_owned(),
             scratch,
         };
-        (database, Settings { share: Share::All, grace: Duration::ZERO, patience: Duration::ZERO })
+        (SqlSide::Sqlite(database), Settings { share: Share::All, grace: Duration::ZERO, patience: Duration::ZERO })
     }
 
     /// A copy of the database as it is now.

@@ -4,6 +4,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/postgres.rs"]
+mod postgres;
+#[path = "../common/postgres_bank.rs"]
+mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -14,3 +18,4 @@ mod faults;
 mod order;
 mod races;
 mod run;
+mod server;

@@ -19,7 +19,7 @@ const NAME: &str = "openmemory";
 
 /// What runs leave for later ones, as soon as they leave it.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub struct Kept(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Exchange for Kept {
     async fn input(&self, name: &str) -> Result<Option<Vec<u8>>, ExchangeError> {
@@ -103,16 +103,7 @@ impl Pair {
             scratch: folder.join("runner"),
             ..Places::default()
         };
-        let runner = Runner { exchange: self.kept.clone(), places, threads: 1 };
-        let spec = RunSpec {
-            namespace: "default".to_owned(),
-            run: "run".to_owned(),
-            bank,
-            tasks: vec![Task { name: "check".to_owned(), work, active_deadline_seconds: None }],
-            active_deadline_seconds: 300,
-        };
-        let report = runner.execute(&spec, "uid", &CancellationToken::new(), &Progress::new().0).await;
-        report.tasks.into_iter().next().unwrap()
+        execute(bank, places, &self.kept, work).await
     }
 
     async fn check(&self, level: Level) -> TaskReport {
@@ -120,12 +111,26 @@ impl Pair {
     }
 }
 
-fn told(task: &TaskReport) -> Vec<(&str, Option<&str>, u64)> {
+/// Runs one task.
+pub async fn execute(bank: Bank, places: Places, kept: &Kept, work: Work) -> TaskReport {
+    let runner = Runner { exchange: kept.clone(), places, threads: 1 };
+    let spec = RunSpec {
+        namespace: "default".to_owned(),
+        run: "run".to_owned(),
+        bank,
+        tasks: vec![Task { name: "check".to_owned(), work, active_deadline_seconds: None }],
+        active_deadline_seconds: 300,
+    };
+    let report = runner.execute(&spec, "uid", &CancellationToken::new(), &Progress::new().0).await;
+    report.tasks.into_iter().next().unwrap()
+}
+
+pub fn told(task: &TaskReport) -> Vec<(&str, Option<&str>, u64)> {
     let told = task.corruption.iter();
     told.map(|event| (event.check.as_str(), event.invariant.as_deref(), event.count)).collect()
 }
 
-fn assert_sound(task: &TaskReport) {
+pub fn assert_sound(task: &TaskReport) {
     assert_eq!((task.outcome, task.reason), (Outcome::Succeeded, Reason::Completed), "{task:#?}");
     assert_eq!(task.corruption, []);
     assert_eq!(task.checks.len(), 9);

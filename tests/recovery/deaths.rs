@@ -13,6 +13,7 @@ use memorybank::domain::{
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
 use tokio_util::sync::CancellationToken;
 
+use crate::bed::Bed;
 use crate::damaged::{Damaged, NAME};
 use crate::guardian::{files, wait_for};
 use crate::qdrant::Answer;
@@ -71,6 +72,42 @@ fn child() {
     fs::write(order.report, serde_json::to_vec(&report.tasks[0]).unwrap()).unwrap();
 }
 
+/// Leaves what runs of a bank left where its child processes find it.
+pub fn leave_outputs(bed: &Bed) {
+    fs::create_dir(bed.path("outputs")).unwrap();
+    for (name, bytes) in bed.outputs() {
+        fs::write(bed.path("outputs").join(Digest::of(name.as_bytes()).to_string()), bytes).unwrap();
+    }
+}
+
+/// Recovers a bank in a process that can be killed.
+pub fn spawn(bed: &Bed, uid: &str, consent: Consent) -> Child {
+    let _none = fs::remove_file(bed.path("report.json"));
+    let order = Order {
+        bank: bed.bank.clone(),
+        uid: uid.to_owned(),
+        consent,
+        places: vec![("data".to_owned(), bed.live()), ("sets".to_owned(), bed.volume())],
+        outputs: bed.path("outputs"),
+        scratch: bed.path("scratch-child"),
+        secrets: bed.path("secrets"),
+        report: bed.path("report.json"),
+    };
+    let path = bed.path("order.json");
+    fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "deaths::child", "--nocapture"]).env(ORDER, path);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The newest journal that can be read.
+pub fn journal(bed: &Bed) -> Option<Journal> {
+    let mut journals: Vec<_> = files(&bed.repository().join("quarantine"));
+    journals.retain(|path| path.file_name().is_some_and(|name| name == "journal.json"));
+    journals.sort();
+    serde_json::from_slice(&fs::read(journals.last()?).ok()?).ok()
+}
+
 struct Deaths {
     bank: Damaged,
 }
@@ -81,42 +118,19 @@ impl Deaths {
     }
 
     fn of(bank: Damaged) -> Self {
-        fs::create_dir(bank.bed.path("outputs")).unwrap();
-        for (name, bytes) in bank.bed.outputs() {
-            fs::write(bank.bed.path("outputs").join(Digest::of(name.as_bytes()).to_string()), bytes).unwrap();
-        }
+        leave_outputs(&bank.bed);
         Self { bank }
     }
 
-    fn report(&self) -> PathBuf {
-        self.bank.bed.path("report.json")
-    }
-
     fn spawn(&self, uid: &str, consent: Consent) -> Child {
-        let bed = &self.bank.bed;
-        let _none = fs::remove_file(self.report());
-        let order = Order {
-            bank: bed.bank.clone(),
-            uid: uid.to_owned(),
-            consent,
-            places: vec![("data".to_owned(), bed.live()), ("sets".to_owned(), bed.volume())],
-            outputs: bed.path("outputs"),
-            scratch: bed.path("scratch-child"),
-            secrets: bed.path("secrets"),
-            report: self.report(),
-        };
-        let path = bed.path("order.json");
-        fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "deaths::child", "--nocapture"]).env(ORDER, path);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        spawn(&self.bank.bed, uid, consent)
     }
 
     /// Executes a run in a process that lives.
     fn run(&self, uid: &str, consent: Consent) -> TaskReport {
         let status = self.spawn(uid, consent).wait().unwrap();
         assert!(status.success());
-        serde_json::from_slice(&fs::read(self.report()).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(self.bank.bed.path("report.json")).unwrap()).unwrap()
     }
 
     /// The same, which comes to a plan.
@@ -126,12 +140,8 @@ impl Deaths {
         (task, recovery)
     }
 
-    /// The newest journal that can be read.
     fn journal(&self) -> Option<Journal> {
-        let mut journals: Vec<_> = files(&self.bank.bed.repository().join("quarantine"));
-        journals.retain(|path| path.file_name().is_some_and(|name| name == "journal.json"));
-        journals.sort();
-        serde_json::from_slice(&fs::read(journals.last()?).ok()?).ok()
+        journal(&self.bank.bed)
     }
 
     fn live(&self, path: &str) -> bool {

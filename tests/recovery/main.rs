@@ -12,6 +12,10 @@ mod embedder;
 mod fill;
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/postgres.rs"]
+mod postgres;
+#[path = "../common/postgres_bank.rs"]
+mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
 
@@ -21,3 +25,4 @@ mod deaths;
 mod full_disk;
 mod matrix;
 mod points;
+mod server;

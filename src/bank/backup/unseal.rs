@@ -12,7 +12,7 @@ use crate::bank::Meter;
 use crate::bank::sqlite::free;
 use crate::engine::backup::PartKind;
 
-/// Opens the archives and snapshots of an encrypted set that was examined and is whole, in a folder of its own beside
+/// Opens the archives, snapshots and tables of an encrypted set that was examined and is whole, in a folder of its own beside
 /// its databases. From then on the set is as if it had been plain, in the folder that is returned: that of the set where
 /// it is. Blocks.
 pub fn unseal(
@@ -33,7 +33,7 @@ pub fn unseal(
     let folder = scratch.join("set");
     for part in &mut manifest.parts {
         let plain = part.plain_path().to_owned();
-        if matches!(part.kind, PartKind::Files | PartKind::Vectors) {
+        if matches!(part.kind, PartKind::Files | PartKind::Vectors | PartKind::Ddl | PartKind::Rows) {
             let opened = open(&set.join(&part.path), &folder.join(&plain), identity, meter)?;
             (part.stored_bytes, part.sha256) = (opened.bytes, opened.digest());
         }

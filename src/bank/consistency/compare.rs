@@ -1,5 +1,4 @@
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,8 @@ use super::feed::{self, Feed};
 use super::old::Old;
 use super::points::Points;
 use super::report::{Read, report};
+use super::rows::{RowReader, SqlSide};
 use super::second;
-use crate::bank::sqlite::MemoryReader;
 use crate::bank::{Cancelled, Meter};
 use crate::domain::{Check, CorruptionEvent, Output, Point};
 use crate::engine::consistency::baseline::{INDEX, Index, Record, Share, Writer, choose};
@@ -23,21 +22,6 @@ pub trait Shelf: Sync {
 
     /// Keeps an output for later runs.
     fn keep(&self, name: String, bytes: Vec<u8>) -> impl Future<Output = Result<Output, String>> + Send;
-}
-
-/// A SQLite database: its private copy, and where a fresh one is had from.
-#[derive(Clone, Debug)]
-pub struct Database {
-    /// The database file of the copy.
-    pub copy: PathBuf,
-    /// When the copy was made.
-    pub copied: Timestamp,
-    /// The folder of the volume.
-    pub root: PathBuf,
-    /// The database beneath it.
-    pub path: String,
-    /// Where fresh copies are made.
-    pub scratch: PathBuf,
 }
 
 /// How a comparison is made.
@@ -71,7 +55,7 @@ pub struct Compared {
 /// # Errors
 /// The meter is cancelled.
 pub async fn compare<P: Points, S: Shelf>(
-    database: &Database,
+    side: &SqlSide,
     points: P,
     shelf: &S,
     settings: Settings,
@@ -80,10 +64,17 @@ pub async fn compare<P: Points, S: Shelf>(
     let begun = Instant::now();
     meter
         .unless_cancelled(async {
-            let clock = Clock { read: database.copied.as_microsecond(), grace: micros(settings.grace) };
+            let opened = side.open().await;
+            let moment = opened.as_ref().map_or_else(|_| Timestamp::now(), |reader| reader.at);
+            let clock = Clock { read: moment.as_microsecond(), grace: micros(settings.grace) };
             let mut pass = Pass::new(clock, None);
-            let mut read = Read::default();
-            let compared = work(database, points, shelf, settings, &mut pass, &mut read, begun, meter).await;
+            let mut read = Read { index_check: side.index_check(), ..Read::default() };
+            let compared = match opened {
+                Ok(reader) => {
+                    Box::pin(work(side, reader, points, shelf, settings, &mut pass, &mut read, begun, meter)).await
+                }
+                Err(why) => Err(format!("the rows: {why}")),
+            };
             read.broken = compared.err();
             report(&pass, read, settings.share)
         })
@@ -96,7 +87,8 @@ pub(super) fn micros(duration: Duration) -> i64 {
 
 #[allow(clippy::too_many_arguments)] // The parts of one comparison, each borrowed on its own.
 async fn work<P: Points, S: Shelf>(
-    database: &Database,
+    side: &SqlSide,
+    mut reader: RowReader,
     points: P,
     shelf: &S,
     settings: Settings,
@@ -105,11 +97,9 @@ async fn work<P: Points, S: Shelf>(
     begun: Instant,
     meter: &Arc<Meter>,
 ) -> Result<(), String> {
-    let rows = |why: String| format!("the rows: {why}");
-    let mut reader = MemoryReader::open(&database.copy).await.map_err(rows)?;
-    let size = std::fs::metadata(&database.copy).map_or(0, |file| file.len());
+    let (moment, size) = (reader.at, reader.bytes);
     meter.grow(size);
-    let sums = reader.sums().await.map_err(rows)?;
+    let sums = reader.sums().await.map_err(|why| format!("the rows: {why}"))?;
     read.totals = Totals { live: sums.live, broken: sums.broken };
     let mut old = match index(shelf).await {
         Ok(index) => index.map(|index| Old::new(shelf, index)),
@@ -121,8 +111,7 @@ async fn work<P: Points, S: Shelf>(
     let (chosen, cursor) = choose(old.as_ref().map(|old| &old.index), &sums, settings.share);
     read.chosen = chosen.iter().filter(|chosen| **chosen).count();
     read.first = old.is_none();
-    let mut writer =
-        Writer::new(old.as_ref().map(|old| &old.index), database.copied.as_microsecond(), cursor, settings.share);
+    let mut writer = Writer::new(old.as_ref().map(|old| &old.index), moment.as_microsecond(), cursor, settings.share);
     let spans = feed::spans(&chosen);
     let (mut row_feed, row_task) = feed::rows(reader, spans.clone());
     let (mut point_feed, point_task) = feed::points(points, spans, &sums);
@@ -166,7 +155,7 @@ async fn work<P: Points, S: Shelf>(
     }
     if !pass.suspects.is_empty() {
         let wait = settings.patience.saturating_sub(begun.elapsed());
-        read.unconfirmed = second::look(database, points, &sums, (wait, settings.grace), pass, meter).await.err();
+        read.unconfirmed = second::look(side, points, &sums, (wait, settings.grace), pass, meter).await.err();
     }
     Ok(())
 }

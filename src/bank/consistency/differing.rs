@@ -1,15 +1,12 @@
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::compare::micros;
 use super::feed;
 use super::points::Points;
+use super::rows::SqlSide;
 use crate::bank::Meter;
-use crate::bank::sqlite::MemoryReader;
 use crate::domain::{Point, PointId};
 use crate::engine::consistency::{Clock, Faults, RANGES, Row, Turn, judge, turn};
 
@@ -39,15 +36,15 @@ pub trait Taker: Send {
 /// # Errors
 /// A side cannot be read, the taker gives up, or the meter is cancelled.
 pub async fn differing<P: Points>(
-    (copy, copied): (&Path, Timestamp),
+    side: &SqlSide,
     points: P,
     grace: Duration,
     meter: &Arc<Meter>,
     taker: &mut impl Taker,
 ) -> Result<(), String> {
     let rows = |why: String| format!("the rows: {why}");
-    let clock = Clock { read: copied.as_microsecond(), grace: micros(grace) };
-    let mut reader = MemoryReader::open(copy).await.map_err(rows)?;
+    let mut reader = side.open().await.map_err(rows)?;
+    let clock = Clock { read: reader.at.as_microsecond(), grace: micros(grace) };
     let sums = reader.sums().await.map_err(rows)?;
     let all = vec![0..=RANGES - 1];
     let (mut row_feed, row_task) = feed::rows(reader, all.clone());

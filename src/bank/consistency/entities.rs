@@ -3,9 +3,9 @@
 //! A link must lead to a memory that is not deleted: mem0 leaves the text of an entity behind whose memories are gone.
 //! The rows of SQL stand for the points here; where the two differ, the comparison of both tells it.
 
-use super::compare::{Database, Settings, micros};
+use super::compare::{Settings, micros};
 use super::points::{Points, after};
-use crate::bank::sqlite::MemoryReader;
+use super::rows::SqlSide;
 use crate::bank::{Cancelled, Meter};
 use crate::domain::{Check, CorruptionEvent, CorruptionType, Point, PointId, Severity};
 use crate::engine::consistency::{Ascending, Clock};
@@ -32,7 +32,7 @@ pub struct Links {
 /// # Errors
 /// The meter is cancelled.
 pub async fn check_links<P: Points>(
-    database: &Database,
+    side: &SqlSide,
     entities: Option<P>,
     settings: Settings,
     meter: &Meter,
@@ -40,8 +40,7 @@ pub async fn check_links<P: Points>(
     let Some(mut entities) = entities else {
         return Ok(Links { check: Check::passed(CHECK, VECTORS, "there are no entities"), corruption: None });
     };
-    let clock = Clock { read: database.copied.as_microsecond(), grace: micros(settings.grace) };
-    let looked = meter.unless_cancelled(look(database, &mut entities, clock)).await?;
+    let looked = meter.unless_cancelled(look(side, &mut entities, settings)).await?;
     Ok(match looked {
         Err(why) => Links { check: Check::unknown(CHECK, VECTORS, why), corruption: None },
         Ok(Looked { links, stale }) => {
@@ -60,8 +59,9 @@ struct Looked {
     stale: Rows,
 }
 
-async fn look<P: Points>(database: &Database, entities: &mut P, clock: Clock) -> Result<Looked, String> {
-    let mut reader = MemoryReader::open(&database.copy).await.map_err(|why| format!("the rows: {why}"))?;
+async fn look<P: Points>(side: &SqlSide, entities: &mut P, settings: Settings) -> Result<Looked, String> {
+    let mut reader = side.open().await.map_err(|why| format!("the rows: {why}"))?;
+    let clock = Clock { read: reader.at.as_microsecond(), grace: micros(settings.grace) };
     let mut looked = Looked::default();
     let memories = reader.count().await.map_err(|why| format!("the rows: {why}"))?;
     for part in Part::all(memories) {

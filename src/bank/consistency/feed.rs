@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::points::{Points, after};
-use crate::bank::sqlite::{MemoryReader, MemorySpan};
+use super::rows::RowReader;
 use crate::domain::{Point, PointId};
 use crate::engine::consistency::{Ascending, Row, Sums, bounds, of_point};
 
@@ -82,14 +82,14 @@ impl<R> Task<R> {
 }
 
 /// Reads the rows of the spans.
-pub(super) fn rows(mut reader: MemoryReader, spans: Vec<Span>) -> (Feed<Row>, Task<()>) {
+pub(super) fn rows(mut reader: RowReader, spans: Vec<Span>) -> (Feed<Row>, Task<()>) {
     let (sender, feed) = Feed::new();
     let task = tokio::spawn(async move {
         let mut order = Ascending::default();
         for span in spans {
-            let mut left = MemorySpan::new(bounds(*span.start()).0, bounds(*span.end()).1);
+            reader.enter(bounds(*span.start()).0, bounds(*span.end()).1);
             loop {
-                let rows = reader.next(&mut left).await.and_then(|rows| {
+                let rows = reader.next().await.and_then(|rows| {
                     let ordered = rows.iter().try_for_each(|row| order.next(PointId::Uuid(row.id)));
                     ordered.map(|()| rows).map_err(|error| format!("the row {error}"))
                 });

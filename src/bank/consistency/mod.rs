@@ -8,11 +8,13 @@ mod feed;
 mod old;
 mod points;
 mod report;
+mod rows;
 mod second;
 mod source;
 
-pub use compare::{Compared, Database, Settings, Shelf, compare};
+pub use compare::{Compared, Settings, Shelf, compare};
 pub use differing::{BATCH, Differing, Taker, differing};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points, after};
+pub use rows::{Database, RowReader, SqlSide};
 pub use source::StoredPoints;

@@ -14,6 +14,8 @@ pub(super) struct Read {
     pub baseline: Option<String>,
     /// Ranges whose rows are others by the index than by the table.
     pub disagreeing: usize,
+    /// The check that says more of that.
+    pub index_check: &'static str,
     /// Ranges that were read.
     pub chosen: usize,
     /// Whether there was no baseline yet.
@@ -29,8 +31,8 @@ pub(super) struct Read {
 pub(super) fn report(pass: &Pass<'_>, read: Read, share: Share) -> Compared {
     let index = (read.disagreeing > 0).then(|| {
         format!(
-            "the index of memories.id does not agree with its table in {} ranges: see sqlite-integrity-check",
-            read.disagreeing
+            "the index of memories.id does not agree with its table in {} ranges: see {}",
+            read.disagreeing, read.index_check
         )
     });
     // What is found in ranges that the baseline does not mark as open would be taken for mended by the next run, which

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::compare::{Database, micros, walk};
+use super::compare::{micros, walk};
 use super::feed;
 use super::points::Points;
+use super::rows::{RowReader, SqlSide};
 use crate::bank::Meter;
-use crate::bank::sqlite::{self, MemoryReader, MemorySpan, SqliteCopy};
 use crate::domain::{Point, PointId};
 use crate::engine::consistency::{Clock, Filter, Pass, RANGES, Sums};
 
 /// Looks at every suspect again once the grace is over; what still differs counts. The error says why nobody could.
 pub(super) async fn look<P: Points>(
-    database: &Database,
+    side: &SqlSide,
     points: P,
     sums: &Sums,
     (wait, grace): (Duration, Duration),
@@ -23,37 +21,28 @@ pub(super) async fn look<P: Points>(
     meter: &Arc<Meter>,
 ) -> Result<(), String> {
     tokio::time::sleep(wait).await;
-    let clock = Clock { read: Timestamp::now().as_microsecond(), grace: micros(grace) };
-    let copy = fresh(database, meter).await?;
-    let reader = MemoryReader::open(&copy.path()).await?;
+    let reader = side.fresh(meter).await?;
+    let clock = Clock { read: reader.at.as_microsecond(), grace: micros(grace) };
     match std::mem::take(&mut pass.suspects).split() {
         Ok(ids) => each(ids, reader, points, pass, clock).await,
         Err(filter) => all(&filter, reader, points, sums, pass, clock).await,
     }
 }
 
-async fn fresh(database: &Database, meter: &Arc<Meter>) -> Result<SqliteCopy, String> {
-    let Database { root, path, scratch, .. } = database.clone();
-    let meter = Arc::clone(meter);
-    let copied = tokio::task::spawn_blocking(move || {
-        let mut copy = sqlite::copy(&root, &path, &scratch, &meter).map_err(|error| error.to_string())?;
-        copy.prepare().map_err(|error| error.to_string())?;
-        Ok(copy)
-    });
-    copied.await.map_err(|error| format!("internal failure: {error}"))?
-}
-
 /// One by one.
 async fn each<P: Points>(
     ids: Vec<PointId>,
-    mut reader: MemoryReader,
+    mut reader: RowReader,
     mut points: P,
     pass: &mut Pass<'_>,
     clock: Clock,
 ) -> Result<(), String> {
     for id in ids {
         let rows = match id {
-            PointId::Uuid(id) => reader.next(&mut MemorySpan::new(id, id)).await?,
+            PointId::Uuid(id) => {
+                reader.enter(id, id);
+                reader.next().await?
+            }
             PointId::Number(_) => Vec::new(),
         };
         let page: Vec<Point> = points.page(id, 1).await?;
@@ -66,7 +55,7 @@ async fn each<P: Points>(
 /// All of both sides again: what counts is what was a suspect in the first pass, and is one still.
 async fn all<P: Points>(
     filter: &Filter,
-    reader: MemoryReader,
+    reader: RowReader,
     points: P,
     sums: &Sums,
     pass: &mut Pass<'_>,

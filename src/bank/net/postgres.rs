@@ -112,6 +112,22 @@ fn options(url: &str, statement_timeout: &'static str) -> Option<PgConnectOption
     )
 }
 
+/// The same url, to another database of the server; none for what is no url.
+pub(in crate::bank) fn elsewhere(url: &str, database: &str) -> Option<String> {
+    let mut parsed = Url::parse(url).ok()?;
+    parsed.path_segments_mut().ok()?.clear().push(database);
+    let asked: Vec<_> = parsed
+        .query_pairs()
+        .filter(|(key, _)| key != "dbname")
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect();
+    parsed.set_query(None);
+    if !asked.is_empty() {
+        parsed.query_pairs_mut().extend_pairs(asked);
+    }
+    Some(parsed.into())
+}
+
 /// An answer, unless the server is not heard of for so long: its own limit for a statement is no help where the
 /// connection is lost.
 pub(in crate::bank) async fn heard<T>(
@@ -153,6 +169,24 @@ pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_database_is_all_that_changes() {
+        for (url, expected) in [
+            (
+                "postgres://a:p%40ss@db:6432/memories?sslmode=require",
+                "postgres://a:p%40ss@db:6432/other?sslmode=require",
+            ),
+            ("postgres://a@db?dbname=memories&user=b", "postgres://a@db/other?user=b"),
+        ] {
+            let there = elsewhere(url, "other").unwrap();
+            assert_eq!(there, expected);
+            let (there, here) = (options(&there, "5s").unwrap(), options(url, "5s").unwrap());
+            assert_eq!(there.get_database(), Some("other"));
+            assert_eq!((there.get_host(), there.get_username()), (here.get_host(), here.get_username()));
+        }
+        assert_eq!(elsewhere("memories", "other"), None);
+    }
 
     #[test]
     fn nothing_but_the_url_says_where_to_go_and_with_what() {

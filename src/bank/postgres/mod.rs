@@ -1,8 +1,10 @@
 //! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions.
 
+mod activity;
 mod amcheck;
 mod catalogue;
 mod count;
+mod memories;
 mod optimize;
 mod rows;
 mod session;
@@ -13,7 +15,9 @@ use crate::domain::{Check, CorruptionEvent, Level, PostgresEndpoint, Sample};
 use crate::engine::integrity::postgres::{Observed, judge};
 use session::Session;
 
+pub use activity::{Activity, activity};
 pub use count::count_rows;
+pub use memories::{PostgresMemories, PostgresReader};
 pub use optimize::{Optimized, optimize_postgres};
 
 /// The check that is the connection itself.

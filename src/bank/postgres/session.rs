@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -15,6 +16,7 @@ const SILENCE: Duration = Duration::from_mins(16);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One read-only session with the server, and the schema that is looked at.
+#[derive(Debug)]
 pub(super) struct Session {
     connection: PgConnection,
     place: String,
@@ -48,6 +50,26 @@ impl Session {
         let query = sqlx::query(AssertSqlSafe(question.to_owned()));
         let query = if question.contains("$1") { query.bind(self.schema.clone()) } else { query };
         heard(SILENCE, query.fetch_all(&mut self.connection)).await
+    }
+
+    /// Takes each row of a question as it comes: they are never all in memory.
+    pub async fn each(
+        &mut self,
+        question: &str,
+        mut take: impl FnMut(&PgRow) -> Result<(), sqlx::Error>,
+    ) -> Answer<()> {
+        // Questions of a walk are asked once each: none is kept for another time.
+        let query = sqlx::query(AssertSqlSafe(question.to_owned())).persistent(false);
+        let query = if question.contains("$1") { query.bind(self.schema.clone()) } else { query };
+        let taken: Result<(), sqlx::Error> = async {
+            let mut rows = query.fetch(&mut self.connection);
+            while let Some(row) = heard(SILENCE, rows.try_next()).await? {
+                take(&row)?;
+            }
+            Ok(())
+        }
+        .await;
+        taken.map_err(|error| self.told(&error))
     }
 
     /// An error in words for people.

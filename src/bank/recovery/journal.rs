@@ -84,6 +84,16 @@ pub enum Kept {
         /// SHA-256 of the snapshot.
         snapshot: Option<Digest>,
     },
+    /// The table of the points on a PostgreSQL server, as `COPY` writes its rows.
+    Table {
+        /// How many rows it had.
+        rows: u64,
+    },
+    /// A database that is made beside the one of the bank: it goes.
+    Beside {
+        /// Its name on the server.
+        name: String,
+    },
 }
 
 /// The journal of one recovery.
@@ -176,6 +186,11 @@ impl Quarantine {
     /// Where a snapshot is kept.
     pub fn snapshot(&self) -> PathBuf {
         self.folder.join("collection.snapshot")
+    }
+
+    /// Where the rows of a table are kept.
+    pub fn table(&self) -> PathBuf {
+        self.folder.join("table.copy.zst")
     }
 
     /// Keeps a copy of a file, on the disk before this returns.

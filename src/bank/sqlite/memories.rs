@@ -7,7 +7,7 @@ use super::query::{Reader, Stop, Trouble, cell};
 use super::rows::readable;
 use super::schema::Schema;
 use super::table::{self, PACKED, ROWS, Wanted, bare, pack, text, unpack};
-use crate::engine::consistency::{Row, Stored, Sums, of};
+use crate::engine::consistency::{Content, Row, Stored, Sums, of};
 use crate::engine::integrity::sqlite::cell::Cell;
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 use crate::engine::integrity::sqlite::text::Encoding;
@@ -174,7 +174,7 @@ fn stored<'c>(cells: &[Cell<'c>]) -> Option<Stored<'c>> {
         id: uuid::plain(bytes(id)?)?,
         state: bytes(state),
         user: bytes(user),
-        content: bytes(content),
+        content: bytes(content).map_or(Content::Absent, Content::Text),
         created: bytes(created),
         updated: bytes(updated),
         deleted: bytes(deleted),

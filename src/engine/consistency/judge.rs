@@ -136,7 +136,7 @@ fn is_hex(text: &str, bytes: [u8; 16]) -> bool {
 pub(super) mod tests {
     use super::*;
     use crate::domain::PointId;
-    use crate::engine::consistency::Stored;
+    use crate::engine::consistency::{Content, Stored};
 
     /// A minute after noon.
     pub const CLOCK: Clock = Clock { read: 1_751_371_260_000_000, grace: 60_000_000 };
@@ -144,7 +144,7 @@ pub(super) mod tests {
     const LATE: &str = "2025-07-01 12:00:30";
 
     pub fn row(id: u128, state: &str, text: &str) -> Row {
-        let (state, text) = (Some(state.as_bytes()), Some(text.as_bytes()));
+        let (state, text) = (Some(state.as_bytes()), Content::Text(text.as_bytes()));
         let (created, updated) = (Some(OLD.as_bytes()), None);
         Stored { id, state, user: Some(b"u"), content: text, created, updated, deleted: None }.row(Some(b"ada"))
     }

@@ -23,7 +23,7 @@ pub use model::{MODEL, SAMPLE, Sampled};
 pub use pass::Pass;
 pub use range::{RANGES, Sum, Sums, bounds, of, of_point};
 pub use repair::{Action, Repair, RepairPlan};
-pub use row::{Row, State, Stored};
+pub use row::{Content, Row, State, Stored};
 pub use step::{Ascending, Disorder, Turn, turn};
 pub use suspects::{Filter, Suspects};
 pub use tally::{Tally, Totals};

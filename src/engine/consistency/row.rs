@@ -14,6 +14,50 @@ pub enum State {
     Other,
 }
 
+/// The text of a memory, or what a server tells of it that hashes it itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// There is none that could be read.
+    Absent,
+    /// As it is stored.
+    Text(&'a [u8]),
+    /// Its digests and its length in bytes.
+    Hashed {
+        /// SHA-256.
+        sha256: [u8; 32],
+        /// MD5.
+        md5: [u8; 16],
+        /// Bytes.
+        bytes: u64,
+    },
+}
+
+impl Content<'_> {
+    fn sha256(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Absent => None,
+            Self::Text(text) => Some(Sha256::digest(text).into()),
+            Self::Hashed { sha256, .. } => Some(*sha256),
+        }
+    }
+
+    fn md5(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Absent => None,
+            Self::Text(text) => Some(Md5::digest(text).into()),
+            Self::Hashed { md5, .. } => Some(*md5),
+        }
+    }
+
+    const fn bytes(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Text(text) => text.len() as u64,
+            Self::Hashed { bytes, .. } => *bytes,
+        }
+    }
+}
+
 /// The cells of one memory as they are stored; none for a cell that holds no text.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
@@ -22,7 +66,7 @@ pub struct Stored<'a> {
     pub state: Option<&'a [u8]>,
     /// `memories.user_id`, the key of the user.
     pub user: Option<&'a [u8]>,
-    pub content: Option<&'a [u8]>,
+    pub content: Content<'a>,
     pub created: Option<&'a [u8]>,
     pub updated: Option<&'a [u8]>,
     pub deleted: Option<&'a [u8]>,
@@ -39,7 +83,7 @@ impl Stored<'_> {
 
     /// Whether it is live, and its part in the sum of its range.
     pub fn sum(&self) -> (bool, u128) {
-        (self.state() == State::Live, self.digest(self.content.map(|text| Sha256::digest(text).into())))
+        (self.state() == State::Live, self.digest(self.content.sha256()))
     }
 
     fn digest(&self, content: Option<[u8; 32]>) -> u128 {
@@ -62,15 +106,15 @@ impl Stored<'_> {
 
     /// The memory, with the name of its user where that is known.
     pub fn row(&self, owner: Option<&[u8]>) -> Row {
-        let sha256 = self.content.map(|text| Sha256::digest(text).into());
+        let sha256 = self.content.sha256();
         let time = |field: Option<&[u8]>| std::str::from_utf8(field?).ok().and_then(date::parse);
         Row {
             id: self.id,
             state: self.state(),
             owner: owner.and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned),
             sha256,
-            md5: self.content.map(|text| Md5::digest(text).into()),
-            bytes: self.content.map_or(0, |text| text.len() as u64),
+            md5: self.content.md5(),
+            bytes: self.content.bytes(),
             times: [time(self.created), time(self.updated), time(self.deleted)],
             stamp: stamp(&[self.created, self.updated, self.deleted]),
             digest: self.digest(sha256),
@@ -124,7 +168,7 @@ mod tests {
         id: 7,
         state: Some(b"active"),
         user: Some(b"u"),
-        content: Some(b"likes tea"),
+        content: Content::Text(b"likes tea"),
         created: Some(b"2025-07-01 10:00:00.000000"),
         updated: None,
         deleted: None,
@@ -137,13 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_was_hashed_elsewhere_makes_the_same_row() {
+        let text: &[u8] = b"likes tea";
+        let bytes = text.len() as u64;
+        let hashed = Content::Hashed { sha256: Sha256::digest(text).into(), md5: Md5::digest(text).into(), bytes };
+        assert_eq!(Stored { content: hashed, ..STORED }.row(None), STORED.row(None));
+    }
+
+    #[test]
     fn every_cell_is_part_of_the_sum() {
         let others = [
             Stored { id: 8, ..STORED },
             Stored { state: Some(b"deleted"), ..STORED },
             Stored { user: Some(b"v"), ..STORED },
-            Stored { content: Some(b"likes te"), ..STORED },
-            Stored { content: None, ..STORED },
+            Stored { content: Content::Text(b"likes te"), ..STORED },
+            Stored { content: Content::Absent, ..STORED },
             Stored { created: None, ..STORED },
             Stored { updated: Some(b""), ..STORED },
             Stored { deleted: Some(b""), ..STORED },

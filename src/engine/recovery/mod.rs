@@ -6,6 +6,7 @@ mod plan;
 mod point;
 mod points;
 mod restored;
+mod server;
 
 pub use after::{Seen, is_gone, why_back};
 pub use pages::{Geometry, LeafCell, Stored, TablePage, record};
@@ -13,3 +14,4 @@ pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, c
 pub use point::{MemoryText, hashed};
 pub use points::{Model, PointsKnown, Repair};
 pub use restored::{Found, differs, excess};
+pub use server::{Beside, TableKnown};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::points::{PointsKnown, Repair};
+use super::server::{Beside, SWITCH, TableKnown};
 use crate::domain::{CorruptionEvent, CorruptionType, RecoveryPlan, RecoveryStep, RepairAction, Severity};
 use crate::engine::integrity::sqlite::structure::{FTS, FULL, QUICK};
 use crate::engine::integrity::vectors::{VECTORS, check};
@@ -38,6 +39,8 @@ pub struct DatabaseKnown {
     pub restore: Option<Loss>,
     /// What can be read of it; none where nothing can.
     pub salvage: Option<Salvaged>,
+    /// What the set has of one on a server, which is never put in its place.
+    pub beside: Option<Beside>,
 }
 
 /// What can be done about the collection of the memories.
@@ -62,6 +65,8 @@ pub struct Known {
     pub databases: BTreeMap<String, DatabaseKnown>,
     /// Where the bank has its points in Qdrant.
     pub collection: Option<CollectionKnown>,
+    /// Where it has them in a table on a server that can be mended from the set.
+    pub table: Option<TableKnown>,
     /// What can be done about single points there, or why nothing.
     pub points: Option<Result<PointsKnown, String>>,
     /// By component, the paths which the set has just as the manifest of the tree has them.
@@ -100,7 +105,11 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     let mut steps: Vec<(RecoveryStep, Vec<usize>)> = Vec::new();
     for (component, facts) in &known.databases {
         let indexes = needs.remove(&(component.as_str(), Need::Index)).unwrap_or_default();
-        let structure = needs.remove(&(component.as_str(), Need::Structure)).unwrap_or_default();
+        let mut structure = needs.remove(&(component.as_str(), Need::Structure)).unwrap_or_default();
+        if let Some(beside) = facts.beside.as_ref().filter(|_| !structure.is_empty()) {
+            steps.push((beside.step(component), Vec::new()));
+            open.extend(structure.drain(..).map(|at| (at, SWITCH.to_owned())));
+        }
         let all = [indexes, structure.clone()].concat();
         if all.is_empty() {
             continue;
@@ -113,6 +122,7 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     let mut restored = false;
     for ((component, need), at) in needs {
         let of = match (need, known.collection) {
+            (Need::Points, _) if known.table.is_some() => Ok(known.table.map(TableKnown::step).into_iter().collect()),
             (Need::Points, Some(facts)) => of_collection(&facts).map(|step| vec![step]).ok_or(NOTHING.to_owned()),
             (Need::File, _) => Ok(vec![of_files(component, at.len())]),
             (Need::Repair(_), _) if restored => Err("recover again once the collection was put back".to_owned()),
@@ -173,6 +183,12 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
         return match id {
             FTS => Some(Need::Index),
             QUICK | FULL if broken && facts.indexes.contains(&event.object) => Some(Need::Index),
+            "postgres-indexes" | "postgres-btrees" if facts.indexes.contains(&event.object) => Some(Need::Index),
+            "postgres-heaps" | "postgres-schema" | "postgres-checksums"
+                if facts.beside.is_some() && (broken || silent) =>
+            {
+                Some(Need::Structure)
+            }
             QUICK | FULL | "sqlite-schema" if broken => Some(Need::Structure),
             "sqlite-copy" | "sqlite-file" | "sqlite-page-checksums" if event.severity >= Severity::High => {
                 Some(Need::Structure)
@@ -181,6 +197,9 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
         };
     }
     if event.component == VECTORS {
+        if let Some(table) = known.table {
+            return table.helps(event, broken || silent).then_some(Need::Points);
+        }
         let facts = known.collection?;
         let lost = event.invariant.as_deref() == Some("I1") && event.severity == Severity::Critical;
         let lost = lost && (facts.restore.is_some() || !facts.there);
@@ -347,6 +366,7 @@ mod tests {
             reindex,
             restore,
             salvage,
+            beside: None,
         })
     }
 
@@ -386,6 +406,7 @@ mod tests {
             set: Some("set".to_owned()),
             databases: BTreeMap::from([("database".to_owned(), database), ("history".to_owned(), history)]),
             collection,
+            table: None,
             trees: BTreeMap::from([("files/uploads".to_owned(), BTreeSet::from(["a.txt".to_owned()]))]),
         })
     }

@@ -61,7 +61,8 @@ impl<E: Exchange> Steps<'_, E> {
             if points && quarantine.journal.kept.iter().any(|kept| matches!(kept, Kept::Collection { .. })) {
                 continue;
             }
-            let kept = match step.action {
+            let of_server = self.keep_of_server(step, &quarantine).await;
+            let of_files = async || match step.action {
                 RepairAction::Reindex | RepairAction::RestoreDatabase | RepairAction::SalvageDatabase => {
                     self.keep_database(&step.target, &quarantine).await
                 }
@@ -72,8 +73,12 @@ impl<E: Exchange> Steps<'_, E> {
                 | RepairAction::SyncText
                 | RepairAction::WriteHash => self.keep_collection(&quarantine).await,
             };
+            let kept = match of_server {
+                Some(kept) => kept,
+                None => of_files().await.map(Some),
+            };
             let kept = kept.and_then(|kept| {
-                quarantine.journal.kept.push(kept);
+                quarantine.journal.kept.extend(kept);
                 quarantine.enter(Phase::Keeping, 0).map_err(|error| error.to_string())
             });
             if let Err(why) = kept {
@@ -103,6 +108,9 @@ impl<E: Exchange> Steps<'_, E> {
     }
 
     async fn step(&self, step: &RecoveryStep) -> Result<(), String> {
+        if let Some(done) = self.step_on_server(step).await {
+            return done;
+        }
         let target = step.target.as_str();
         if let Some(repair) = Repair::of_step(step) {
             return self.points(repair, step.items).await;
@@ -266,6 +274,9 @@ impl<E: Exchange> Steps<'_, E> {
 
     /// Removes the points of memories that SQL says are deleted.
     async fn delete_deleted(&self, client: &Client, collection: &str) -> Result<(), String> {
+        if self.spec.bank.on_postgres() {
+            return self.delete_deleted_on_server(client, collection).await;
+        }
         let Ok(place) = self.place(DATABASE) else { return Ok(()) };
         let root = self.runner.places.volume(&place.volume)?.to_owned();
         let (path, scratch, meter) = (place.path.clone(), self.runner.places.scratch.clone(), Arc::clone(self.meter));
@@ -292,7 +303,12 @@ impl<E: Exchange> Steps<'_, E> {
 
 impl<E: Exchange> Runner<E> {
     /// Puts back what a recovery kept, the last first; for people, why not all of it.
-    pub(super) async fn roll_back(&self, quarantine: &mut Quarantine, client: Option<&Client>) -> Result<(), String> {
+    pub(super) async fn roll_back(
+        &self,
+        spec: &RunSpec,
+        quarantine: &mut Quarantine,
+        client: Option<&Client>,
+    ) -> Result<(), String> {
         for kept in quarantine.journal.kept.clone().into_iter().rev() {
             match kept {
                 Kept::Database { component, place, suffixes } => {
@@ -334,6 +350,7 @@ impl<E: Exchange> Runner<E> {
                     put.map_err(|error| error.to_string())?;
                     leftovers(client, &name).await.map_err(|error| error.to_string())?;
                 }
+                Kept::Table { .. } | Kept::Beside { .. } => self.roll_server_back(spec, &kept, quarantine).await?,
             }
         }
         let begun = quarantine.journal.begun;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::points::Sides;
 use super::sqlite_files;
 use crate::bank::qdrant::Client;
-use crate::bank::recovery::{Right, archived, is_lost, lacking, salvage, younger};
+use crate::bank::recovery::{Right, SetTable, archived, is_lost, lacking, salvage, younger};
 use crate::bank::sqlite::{SqliteCopy, index_names, reindex_mends};
 use crate::bank::vectors::{Reading, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
@@ -38,6 +38,8 @@ pub(super) struct Sources {
     /// What the files of trees are to be, by component.
     pub files: BTreeMap<String, BTreeMap<TreePath, Right>>,
     pub parts: Vec<Part>,
+    /// The points of a table, as the set has them.
+    pub table: Option<SetTable>,
     /// Copies of the rows, where single points can be mended.
     pub sides: Option<Sides>,
 }
@@ -106,9 +108,7 @@ impl<E: Exchange> Runner<E> {
             let facts = self.of_database(component, copy, absent, &mut sources, meter).await?;
             sources.known.databases.insert(component.to_owned(), facts);
         }
-        // Which memories were deleted since, only a SQLite file can say here: their points would come back.
-        if let (Some(client), Some(VectorStore::Qdrant(endpoint)), false) =
-            (client, &spec.bank.vector_store, spec.bank.on_postgres())
+        if let (Some(client), Some(VectorStore::Qdrant(endpoint))) = (client, &spec.bank.vector_store)
             && events.iter().any(|event| event.component == VECTORS)
         {
             let restore = sources.part(VECTORS, PartKind::Vectors).map(|part| part.points.unwrap_or_default());
@@ -124,6 +124,7 @@ impl<E: Exchange> Runner<E> {
                 meter.check().map_err(|cancelled| cancelled.to_string())?;
             }
         }
+        self.of_server(spec, events, &mut sources, copies, meter).await?;
         for tree in &spec.bank.files {
             let component = format!("files/{}", tree.name);
             let wanted: BTreeSet<&str> =

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use super::act::Steps;
-use crate::bank::consistency::{Differing, StoredPoints, Taker, differing};
+use crate::bank::consistency::{Differing, SqlSide, StoredPoints, Taker, differing};
 use crate::bank::embed::{self, Embedder};
 use crate::bank::qdrant::{Client, NewPoint, Wanted};
-use crate::bank::sqlite::{LastChange, MemoryReader, SqliteCopy, having_rows, last_changes, texts};
+use crate::bank::sqlite::{LastChange, SqliteCopy, having_rows, last_changes, locate, texts};
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{Point, PointId, RunSpec};
 use crate::engine::consistency::{Fault, Sampled};
@@ -19,17 +17,16 @@ use crate::engine::integrity::sqlite::date;
 use crate::engine::integrity::vectors::payload;
 use crate::engine::recovery::{MemoryText, Model, PointsKnown, Repair, hashed};
 use crate::runner::consistency::GRACE;
-use crate::runner::copies::{Copies, DATABASE, blocking};
+use crate::runner::copies::{Copies, blocking};
 use crate::runner::{Exchange, Runner};
 
 /// So many points drawn at random show of which model the vectors of a bank are.
 const PROOF: usize = 8;
 
-/// Both sides of a bank as they are read: private copies of its database and its history.
+/// Both sides of a bank as they are read: its rows, and a private copy of its history.
 #[derive(Clone, Debug)]
 pub(super) struct Sides {
-    copy: PathBuf,
-    copied: Timestamp,
+    rows: SqlSide,
     history: Option<PathBuf>,
 }
 
@@ -65,8 +62,24 @@ impl Sides {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let copy = self.copy.clone();
-        blocking(move || texts(&copy, &ids)).await?.map_err(|error| error.to_string())
+        match &self.rows {
+            SqlSide::Sqlite(database) => {
+                let copy = database.copy.clone();
+                blocking(move || texts(&copy, &ids)).await?.map_err(|error| error.to_string())
+            }
+            SqlSide::Postgres(memories) => memories.texts(&ids).await,
+        }
+    }
+
+    /// Those of some ids that have a row now, in the bank itself.
+    async fn having_rows(&self, ids: Vec<u128>) -> Result<Vec<u128>, String> {
+        match &self.rows {
+            SqlSide::Sqlite(database) => {
+                let live = locate(&database.root, &database.path).map_err(|error| error.to_string())?;
+                blocking(move || having_rows(&live, &ids)).await?.map_err(|error| error.to_string())
+            }
+            SqlSide::Postgres(memories) => memories.having_rows(&ids).await,
+        }
     }
 
     async fn last_changes(&self, ids: Vec<u128>) -> Result<BTreeMap<u128, LastChange>, String> {
@@ -116,21 +129,17 @@ fn ids(batch: &[Differing], fault: Fault) -> Vec<u128> {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Private copies of both sides; none where the rows are in no SQLite file that can be read.
+    /// Both sides; none where the rows cannot be read.
     pub(super) async fn copies_of_sides(
         &self,
         spec: &RunSpec,
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
     ) -> Result<Option<Sides>, String> {
-        if spec.bank.on_postgres() {
-            return Ok(None);
-        }
-        let Some(copied) = copies.database(&spec.bank, meter).await? else { return Ok(None) };
-        let Some(copy) = copied.copy.as_ref().map(SqliteCopy::path) else { return Ok(None) };
+        let Ok((rows, _)) = self.sides(spec, copies, meter).await? else { return Ok(None) };
         let history = copies.history(&spec.bank, meter).await?;
         let history = history.and_then(|copied| copied.copy.as_ref().map(SqliteCopy::path));
-        Ok(Some(Sides { copy, copied: copied.at, history }))
+        Ok(Some(Sides { rows, history }))
     }
 
     /// What can be done about single points.
@@ -140,9 +149,7 @@ impl<E: Exchange> Runner<E> {
         sides: &Sides,
         meter: &Arc<Meter>,
     ) -> Result<PointsKnown, String> {
-        let mut reader = MemoryReader::open(&sides.copy).await?;
-        let broken = reader.sums().await?.broken;
-        reader.close().await;
+        let broken = sides.rows.broken().await?;
         let (model, rate) = self.model(spec, meter).await?;
         let known = PointsKnown {
             model,
@@ -171,7 +178,7 @@ impl<E: Exchange> Runner<E> {
         let Some(store) = &spec.bank.vector_store else { return Ok(()) };
         let secrets = FolderSecrets::new(&self.places.secrets);
         let points = StoredPoints::memories(&spec.namespace, store, &secrets).await?;
-        let all = differing((&sides.copy, sides.copied), points, GRACE, meter, taker);
+        let all = Box::pin(differing(&sides.rows, points, GRACE, meter, taker));
         meter.unless_cancelled(all).await.map_err(|cancelled| cancelled.to_string())?
     }
 
@@ -208,8 +215,6 @@ struct Mender<'a> {
     /// The name of the dense vector.
     name: String,
     embedder: Option<Embedder>,
-    /// The bank's own file.
-    live: PathBuf,
     /// How many points the plan says, and how many were removed.
     items: u64,
     removed: u64,
@@ -264,8 +269,7 @@ impl Taker for Mender<'_> {
                 let mut ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
                 // A row may have come since both sides were read.
                 let uuids = ids.iter().filter_map(|id| if let PointId::Uuid(id) = id { Some(*id) } else { None });
-                let (live, uuids) = (self.live.clone(), uuids.collect::<Vec<_>>());
-                let rows = blocking(move || having_rows(&live, &uuids)).await?.map_err(|error| error.to_string())?;
+                let rows = self.sides.having_rows(uuids.collect()).await?;
                 ids.retain(|id| !rows.iter().any(|row| PointId::Uuid(*row) == *id));
                 if ids.is_empty() {
                     return Ok(());
@@ -386,8 +390,8 @@ impl<E: Exchange> Steps<'_, E> {
         };
         let collection = client.collection(&endpoint.collection).await.map_err(|error| error.to_string())?;
         let name = collection.memories()?.name.clone();
-        let (live, collection) = (self.live(DATABASE)?, endpoint.collection.as_str());
-        let mut mender = Mender { repair, sides, client, collection, name, embedder, live, items, removed: 0 };
+        let collection = endpoint.collection.as_str();
+        let mut mender = Mender { repair, sides, client, collection, name, embedder, items, removed: 0 };
         self.runner.each_differing(self.spec, sides, self.meter, &mut mender).await
     }
 }

@@ -1,0 +1,244 @@
+//! The table of a bank's points on a PostgreSQL server, and the same table as a set has it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use sqlx::Row as _;
+use zstd::stream::write::Encoder;
+
+use super::session::told;
+use super::{ServerError, Session, pour};
+use crate::bank::consistency::SqlSide;
+use crate::bank::net::postgres::heard;
+use crate::bank::net::secret::Held;
+use crate::bank::sqlite::free;
+use crate::bank::{Meter, Secrets};
+use crate::domain::{PgvectorEndpoint, PointId};
+use crate::engine::backup::{DDL, Sections};
+use crate::engine::consistency::State;
+use crate::engine::recovery::TableKnown;
+
+/// How long the server is waited for where it is not heard of.
+const SILENCE: Duration = Duration::from_mins(5);
+/// How well what is kept is compressed, and what must be free beside it.
+const LEVEL: i32 = 3;
+const SPARE_ROOM: u64 = 16 << 20;
+/// The columns that mem0 gives a table.
+const COLUMNS: &str = "id, vector, payload";
+/// The table that a name without its schema means, its columns, and about how many bytes it has.
+const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
+      pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum), \
+      pg_catalog.pg_table_size(c.oid)::int8 \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+    WHERE c.relname = $1 AND c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) GROUP BY 1, c.oid";
+/// Points that are not what the set has though their times are the same, or that have no time any more.
+const CHANGED: &str = "v.id = s.id \
+    AND (v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text) \
+    AND (v.payload->>'created_at' IS NULL AND v.payload->>'updated_at' IS NULL \
+      OR v.payload->>'created_at' IS NOT DISTINCT FROM s.payload->>'created_at' \
+        AND v.payload->>'updated_at' IS NOT DISTINCT FROM s.payload->>'updated_at')";
+/// Points of the set that are gone though their memories live, with the text that these have by now.
+const MISSING: &str = "pg_temp.memorybank_set s JOIN pg_temp.memorybank_live l ON l.id = s.id \
+    AND l.md5 = pg_catalog.md5(s.payload->>'data') WHERE NOT EXISTS (SELECT FROM";
+
+/// Where the points of a set are.
+#[derive(Clone, Debug)]
+pub struct SetTable {
+    /// The folder of the set with the script.
+    pub folder: PathBuf,
+    /// The file of the rows in it.
+    pub file: String,
+    /// How many they are.
+    pub rows: u64,
+    /// The live memories, as [`write_live`] wrote them.
+    pub live: PathBuf,
+}
+
+/// The table of a bank's points.
+pub struct PointTable {
+    session: Session,
+    /// Its name with its schema.
+    name: String,
+    bytes: u64,
+}
+
+impl PointTable {
+    /// Finds it; none where it is not there or not as mem0 makes it. Errors are words for people.
+    pub async fn open(
+        endpoint: &PgvectorEndpoint,
+        (namespace, secrets): (&str, &impl Secrets),
+    ) -> Result<Option<Self>, String> {
+        let url = Held { namespace, secrets }.text(&endpoint.url).await.map_err(|lack| lack.message)?;
+        let mut session = Session::open(&url).await?;
+        let rows = session.ask_as_found(FIND, &endpoint.table).await?;
+        let read = || -> Result<Option<(String, String, i64)>, sqlx::Error> {
+            rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).transpose()
+        };
+        let found = read().map_err(|error| told(&error, &session.place))?;
+        Ok(found.filter(|(_, columns, _)| columns == COLUMNS).map(|(name, _, size)| Self {
+            session,
+            name,
+            bytes: size.unsigned_abs(),
+        }))
+    }
+
+    /// What the set would put back; nothing stays of the question.
+    pub async fn known(mut self, set: &SetTable, meter: &Meter) -> Result<TableKnown, ServerError> {
+        self.run("BEGIN").await?;
+        self.lay_out(set, meter).await?;
+        let name = self.name.clone();
+        let changed = self.count(&format!("FROM {name} v, pg_temp.memorybank_set s WHERE {CHANGED}")).await?;
+        let missing = self.count(&format!("FROM {MISSING} {name} v WHERE v.id = s.id)")).await?;
+        self.run("ROLLBACK").await?;
+        self.session.close().await;
+        Ok(TableKnown { changed, missing })
+    }
+
+    /// Puts back what [`Self::known`] counted, all of it or nothing. Nobody writes to the table meanwhile.
+    pub async fn mend(mut self, set: &SetTable, meter: &Meter) -> Result<(), ServerError> {
+        let name = self.name.clone();
+        self.begin().await?;
+        self.lay_out(set, meter).await?;
+        self.run(&format!(
+            "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM pg_temp.memorybank_set s WHERE {CHANGED}"
+        ))
+        .await?;
+        self.run(&format!(
+            "INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload FROM {MISSING} {name} v WHERE v.id = s.id)"
+        ))
+        .await?;
+        self.run("COMMIT").await?;
+        self.session.close().await;
+        Ok(())
+    }
+
+    /// Keeps all of its rows in a file, on the disk before this returns; how many. Blocks where it writes.
+    pub async fn keep(mut self, to: &Path, meter: &Meter) -> Result<u64, String> {
+        let folder = to.parent().unwrap_or(to);
+        let (free, needed) = (free(folder).map_err(at(to))?, self.bytes.saturating_mul(2).saturating_add(SPARE_ROOM));
+        if free < needed {
+            return Err(format!("{} has {free} bytes free, and {needed} are needed: make room", folder.display()));
+        }
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(at(to))?;
+        let mut into = Encoder::new(BufWriter::new(file), LEVEL).map_err(at(to))?;
+        let place = self.session.place.clone();
+        let statement = format!("COPY {} ({COLUMNS}) TO STDOUT", self.name);
+        let mut rows = 0;
+        {
+            let begun = heard(SILENCE, self.session.connection.copy_out_raw(&statement)).await;
+            let mut pieces = begun.map_err(|error| told(&error, &place))?;
+            while let Some(piece) = heard(SILENCE, pieces.try_next()).await.map_err(|error| told(&error, &place))? {
+                meter.check().map_err(|cancelled| cancelled.to_string())?;
+                rows += memchr::memchr_iter(b'\n', &piece).count() as u64;
+                into.write_all(&piece).map_err(at(to))?;
+            }
+        }
+        let file = into.finish().and_then(|buffer| buffer.into_inner().map_err(io::IntoInnerError::into_error));
+        file.and_then(|file| file.sync_all()).map_err(at(to))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))?;
+        self.session.close().await;
+        Ok(rows)
+    }
+
+    /// Makes its rows those of a file that was kept, all of them or none. Nobody is waited for where they are so already.
+    pub async fn put_back(mut self, from: &Path, rows: u64, meter: &Meter) -> Result<(), ServerError> {
+        let name = self.name.clone();
+        self.run("BEGIN").await?;
+        self.pour(from, rows, meter).await?;
+        let same = "pg_temp.memorybank_set s WHERE s.id = v.id";
+        let differs =
+            "(v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text)";
+        let added = format!("FROM {name} v WHERE NOT EXISTS (SELECT FROM {same})");
+        let gone = format!("FROM pg_temp.memorybank_set s WHERE NOT EXISTS (SELECT FROM {name} v WHERE v.id = s.id)");
+        let changed = format!("FROM {name} v, {same} AND {differs}");
+        if self.count(&added).await? + self.count(&gone).await? + self.count(&changed).await? > 0 {
+            for statement in [
+                format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"),
+                format!("DELETE {added}"),
+                format!("UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {differs}"),
+                format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {gone}"),
+            ] {
+                self.run(&statement).await?;
+            }
+        }
+        self.run("COMMIT").await?;
+        self.session.close().await;
+        Ok(())
+    }
+
+    async fn begin(&mut self) -> Result<(), ServerError> {
+        let name = self.name.clone();
+        self.run("BEGIN").await?;
+        self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await
+    }
+
+    /// Lays the points of a set and the live memories beside the table, in tables that end with the transaction.
+    async fn lay_out(&mut self, set: &SetTable, meter: &Meter) -> Result<(), ServerError> {
+        let script = set.folder.join(DDL);
+        let text = tokio::fs::read_to_string(&script).await;
+        let text = text.map_err(|error| ServerError::Away(format!("{}: {error}", script.display())))?;
+        let rows = Sections::parse(&text).map(|sections| sections.rows).unwrap_or_default();
+        let target = rows.into_iter().find(|rows| rows.file == set.file).map(|rows| rows.target);
+        if !target.is_some_and(|target| target.ends_with(&format!(" ({COLUMNS})"))) {
+            return Err(ServerError::Away("the set has another table than mem0's".to_owned()));
+        }
+        self.pour(&set.folder.join(&set.file), set.rows, meter).await?;
+        self.run("CREATE TEMPORARY TABLE memorybank_live (id uuid PRIMARY KEY, md5 text) ON COMMIT DROP").await?;
+        pour(&mut self.session, "pg_temp.memorybank_live (id, md5)", &set.live, meter).await?;
+        self.run("ANALYZE pg_temp.memorybank_live").await
+    }
+
+    async fn pour(&mut self, from: &Path, rows: u64, meter: &Meter) -> Result<(), ServerError> {
+        let name = self.name.clone();
+        self.run(&format!("CREATE TEMPORARY TABLE memorybank_set (LIKE {name}, UNIQUE (id)) ON COMMIT DROP")).await?;
+        let taken = pour(&mut self.session, &format!("pg_temp.memorybank_set ({COLUMNS})"), from, meter).await?;
+        if taken != rows {
+            let why = format!("{} has {taken} rows, and {rows} were put in", from.display());
+            return Err(ServerError::Refused(why));
+        }
+        self.run("ANALYZE pg_temp.memorybank_set").await
+    }
+
+    async fn count(&mut self, from: &str) -> Result<u64, ServerError> {
+        let rows = self.session.ask(&format!("SELECT count(*)::int8 {from}"), None).await;
+        let count = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get::<i64, _>(0));
+        count.map(i64::unsigned_abs).map_err(|error| ServerError::of(&error, "the points", &self.session.place))
+    }
+
+    async fn run(&mut self, statement: &str) -> Result<(), ServerError> {
+        let ran = self.session.run(statement).await;
+        ran.map_err(|error| ServerError::of(&error, "the table of the points", &self.session.place))
+    }
+}
+
+/// Writes the live memories of a bank to a file, with the MD5 of their texts: it does not grow in memory.
+pub async fn write_live(side: Option<&SqlSide>, to: &Path) -> Result<(), String> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(at(to))?;
+    let mut into = Encoder::new(BufWriter::new(file), 1).map_err(at(to))?;
+    if let Some(side) = side {
+        let mut rows = side.all().await?;
+        loop {
+            let page = rows.next().await?;
+            if page.is_empty() {
+                break;
+            }
+            for row in page.iter().filter(|row| row.state == State::Live) {
+                if let Some(md5) = row.md5 {
+                    let (id, md5) = (PointId::Uuid(row.id), u128::from_be_bytes(md5));
+                    writeln!(into, "{id}\t{md5:032x}").map_err(at(to))?;
+                }
+            }
+        }
+        rows.close().await;
+    }
+    into.finish().and_then(|mut buffer| buffer.flush()).map_err(at(to))
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}

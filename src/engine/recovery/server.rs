@@ -1,0 +1,123 @@
+//! What is done on a bank's PostgreSQL server.
+
+use crate::domain::{CorruptionEvent, RecoveryStep, RepairAction};
+use crate::engine::integrity::vectors::VECTORS;
+
+/// What a set would put back into the table of the points. Nothing that is there is lost by it: what is overwritten is
+/// kept, and has the times of what the set has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableKnown {
+    /// Points that are others than in the set though no time of theirs changed, or that have no time.
+    pub changed: u64,
+    /// Points of the set that are gone though their memories live, with the same text.
+    pub missing: u64,
+}
+
+/// What a set has of a database that can be restored beside the living one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// What the new database would be called.
+    pub name: String,
+    /// How many rows the set has.
+    pub rows: u64,
+}
+
+/// Why a damage stays though the plan has a step for it.
+pub(super) const SWITCH: &str = "the living database stays as it is: a person has to look at the one that is restored \
+    beside it, and switch the bank to it";
+
+impl TableKnown {
+    /// Whether it is of use against a damage; `content` where that is in points that are there.
+    pub(super) fn helps(self, event: &CorruptionEvent, content: bool) -> bool {
+        content && self.changed > 0 || event.invariant.as_deref() == Some("I1") && self.missing > 0
+    }
+
+    pub(super) fn step(self) -> RecoveryStep {
+        let Self { changed, missing } = self;
+        let detail = format!(
+            "{changed} points that are others than in the set though no time changed, and {missing} that are gone, as the \
+             set has them; no other is touched"
+        );
+        step(RepairAction::RestoreCollection, VECTORS, changed.saturating_add(missing), detail)
+    }
+}
+
+impl Beside {
+    pub(super) fn step(&self, component: &str) -> RecoveryStep {
+        let Self { name, rows } = self;
+        let detail = format!("{rows} rows, into a new database {name} on the same server; {SWITCH}");
+        step(RepairAction::RestoreDatabase, component, 1, detail)
+    }
+}
+
+fn step(action: RepairAction, target: &str, items: u64, detail: String) -> RecoveryStep {
+    RecoveryStep {
+        action,
+        target: target.to_owned(),
+        items,
+        lossless: true,
+        lost_memories: 0,
+        lost_rows: 0,
+        estimated_seconds: None,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::domain::{CorruptionType, Severity};
+    use crate::engine::recovery::{DatabaseKnown, Known, plan};
+
+    fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
+        CorruptionEvent {
+            check: check.to_owned(),
+            component: component.to_owned(),
+            corruption_type: kind,
+            invariant: (check == "consistency-missing").then(|| "I1".to_owned()),
+            severity: Severity::High,
+            object: object.to_owned(),
+            count: 1,
+            evidence: String::new(),
+            advice: "Do it by hand.".to_owned(),
+        }
+    }
+
+    #[test]
+    fn points_are_put_back_where_the_set_has_what_is_wrong() {
+        let zero = event("vectors-values", VECTORS, "vector/zero", CorruptionType::FileCorruption);
+        let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
+        for (changed, missing, cured) in [(0, 0, vec![]), (2, 0, vec![0]), (0, 3, vec![1]), (2, 3, vec![0, 1])] {
+            let table = Some(TableKnown { changed, missing });
+            let known = Known { set: Some("set".to_owned()), table, ..Known::default() };
+            let planned = plan(&[zero.clone(), gone.clone()], &known);
+            assert_eq!(planned.cures.iter().map(|(event, _)| *event).collect::<Vec<_>>(), cured);
+            assert_eq!(planned.plan.unmended.len(), 2 - cured.len());
+            assert_eq!(planned.plan.set.is_some(), !cured.is_empty());
+            assert!(planned.plan.steps.iter().all(|step| step.lossless && step.items == changed + missing));
+        }
+    }
+
+    #[test]
+    fn a_table_is_restored_beside_and_stays_damaged_and_its_indexes_are_made_anew() {
+        let heap = event("postgres-heaps", "database", "memories", CorruptionType::FileCorruption);
+        let btree = event("postgres-btrees", "database", "memories_pkey", CorruptionType::FileCorruption);
+        let other = event("postgres-btrees", "database", "of_another", CorruptionType::FileCorruption);
+        let facts = DatabaseKnown {
+            indexes: BTreeSet::from(["memories_pkey".to_owned()]),
+            reindex: true,
+            beside: Some(Beside { name: "bank_restore".to_owned(), rows: 9 }),
+            ..DatabaseKnown::default()
+        };
+        let databases = BTreeMap::from([("database".to_owned(), facts)]);
+        let known = Known { set: Some("set".to_owned()), databases, ..Known::default() };
+        let planned = plan(&[heap, btree, other], &known);
+        let steps: Vec<_> = planned.plan.steps.iter().map(|step| step.action).collect();
+        assert_eq!(steps, [RepairAction::Reindex, RepairAction::RestoreDatabase]);
+        assert_eq!(planned.cures, [(1, 0)]);
+        assert_eq!(planned.plan.unmended.len(), 2);
+        assert!(planned.plan.unmended[0].contains("switch the bank to it"), "{:?}", planned.plan.unmended);
+    }
+}

@@ -1,0 +1,341 @@
+//! A bank on a PostgreSQL server that is damaged there: mended and verified, or as it was.
+
+use std::fs;
+
+use memorybank::bank::recovery::Phase;
+use memorybank::domain::{
+    Consent, IntegrityScope, Level, Outcome, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, RecoveryReport,
+    RecoveryState, RepairAction, SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Work,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::bed::Bed;
+use crate::deaths::{journal, leave_outputs, spawn};
+use crate::embedder::{self, Embedder};
+use crate::guardian::wait_for;
+use crate::postgres::Postgres;
+use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, text, vector};
+use crate::qdrant::{Config, Qdrant};
+
+const MEMORIES: u32 = 60;
+const ZEROS: &str = "[0,0,0,0,0,0,0,0]";
+
+fn key() -> SecretKey {
+    SecretKey { name: "database".to_owned(), key: "url".to_owned() }
+}
+
+struct OnServer {
+    server: Postgres,
+    database: String,
+    bed: Bed,
+}
+
+impl OnServer {
+    /// Healthy as yet, with baselines and a set that was verified.
+    fn new(server: Postgres, vectors: bool) -> Self {
+        let table = PgvectorEndpoint { url: key(), table: NAME.to_owned() };
+        Self::with(server, vectors.then_some(VectorStore::Pgvector(table)), None)
+    }
+
+    fn with(server: Postgres, store: Option<VectorStore>, model: Option<&Embedder>) -> Self {
+        let url = server.database();
+        let database = url.rsplit('/').next().unwrap().to_owned();
+        tables(&server, &database, MEMORIES);
+        let mut bed = Bed::new(3);
+        bed.secret("database", "url", &url);
+        bed.bank.database = Some(SqlDatabase::Postgres(PostgresEndpoint { url: key(), schema: "public".to_owned() }));
+        let mut scopes = vec![IntegrityScope::Database];
+        match &store {
+            Some(VectorStore::Pgvector(_)) => points(&server, &database, MEMORIES),
+            _ => server.psql(&database, "CREATE EXTENSION amcheck"),
+        }
+        if store.is_some() {
+            scopes.push(IntegrityScope::Consistency);
+        }
+        bed.bank.vector_store = store;
+        bed.bank.embedding = model.map(Embedder::endpoint);
+        bed.secret("model", "key", Embedder::key());
+        let check = Work::IntegrityCheck { level: Level::Full, scopes, share_percent: 100 };
+        let report = bed.run("baseline", &[check, Work::Backup, Work::VerifyBackup]);
+        let told = report.tasks[0].corruption.iter().find(|event| event.check != "postgres-checksums");
+        assert_eq!(told, None);
+        assert_eq!(report.tasks[2].outcome, Outcome::Succeeded, "{report:#?}");
+        Self { server, database, bed }
+    }
+
+    fn sql(&self, sql: &str) {
+        self.server.psql(&self.database, sql);
+    }
+
+    fn rows(&self, table: &str) -> String {
+        let sql = format!("SELECT count(*) || md5(string_agg(t::text, '~' ORDER BY id)) FROM {table} t");
+        self.server.value(&self.database, &sql)
+    }
+
+    fn recover(&self, uid: &str, consent: Consent) -> (TaskReport, RecoveryReport) {
+        let report = self.bed.run(uid, &[Work::Recover { events: Vec::new(), set: None, consent }]);
+        let task = report.tasks.into_iter().next().unwrap();
+        let recovery = task.recovery.clone().unwrap_or_else(|| panic!("{task:#?}"));
+        (task, recovery)
+    }
+
+    fn set_vector(&self, number: u32, vector: &str) {
+        self.sql(&format!("UPDATE {NAME} SET vector = '{vector}' WHERE id = '{}'", id(number)));
+    }
+
+    /// A vector that is none, one that changed without a time, and some that are gone.
+    fn harm(&self) {
+        self.set_vector(4, ZEROS);
+        self.set_vector(5, &format!("{:?}", vector(6)));
+        let gone: Vec<_> = (10..18).map(|number| format!("'{}'", id(number))).collect();
+        self.sql(&format!("DELETE FROM {NAME} WHERE id IN ({})", gone.join(", ")));
+    }
+}
+
+fn planned(report: &RecoveryReport) -> Vec<(RepairAction, u64, bool)> {
+    report.plan.steps.iter().map(|step| (step.action, step.items, step.lossless)).collect()
+}
+
+#[test]
+fn points_that_are_damaged_or_gone_are_put_back_and_no_other_is_touched() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let bank = OnServer::new(server, true);
+    // Since the set was made: a memory that was deleted, one that was edited, one that was added.
+    let deleted = "UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = md5('memory20')::uuid";
+    bank.sql(&format!("DELETE FROM {NAME} WHERE id = '{}'; {deleted}", id(20)));
+    bank.sql(
+        "UPDATE memories SET content = 'likes tea, cup 99', updated_at = '2025-11-01' WHERE id = md5('memory21')::uuid",
+    );
+    let mut edited = payload(99);
+    edited["updated_at"] = "2025-11-01T00:00:00+00:00".into();
+    bank.sql(&format!("UPDATE {NAME} SET payload = '{edited}' WHERE id = '{}'", id(21)));
+    bank.sql(
+        "INSERT INTO memories (id, user_id, app_id, content, metadata, state, created_at) VALUES \
+         (md5('memory98')::uuid, md5('ada')::uuid, md5('app')::uuid, 'likes tea, cup 98', '{}', 'active', '2025-11-01')",
+    );
+    bank.sql(&format!("INSERT INTO {NAME} VALUES {}", row(id(98), &payload(98), &vector(98))));
+    let good = (bank.rows(NAME), bank.rows("memories"));
+
+    bank.harm();
+    let damaged = bank.rows(NAME);
+    let (task, shown) = bank.recover("planner", Consent::None);
+    assert_eq!((task.outcome, shown.state), (Outcome::Succeeded, RecoveryState::Planned), "{task:#?}");
+    assert_eq!(planned(&shown), [(RepairAction::RestoreCollection, 10, true)], "{:#?}", shown.plan);
+    assert_eq!(bank.rows(NAME), damaged, "a plan changes nothing");
+    for consent in [Consent::Plan(shown.plan_digest), Consent::Lossless] {
+        let (task, done) = bank.recover("mender", consent);
+        assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+        assert_eq!(done.lost_memories, Some(0));
+        assert!(done.mended.len() >= 3 && done.mended.iter().all(|one| one.success), "{done:#?}");
+        assert!(fs::metadata(done.quarantine.unwrap() + "/table.copy.zst").unwrap().len() > 0);
+        assert_eq!((bank.rows(NAME), bank.rows("memories")), good);
+        bank.harm();
+    }
+}
+
+#[test]
+fn a_table_in_which_damage_is_left_is_put_back_as_it_was() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let bank = OnServer::new(server, true);
+    bank.harm();
+    // What changed since the set was made has its own time: the set has nothing that could take its place.
+    let mut edited = payload(7);
+    edited["updated_at"] = "2025-11-01T00:00:00+00:00".into();
+    bank.sql(&format!("UPDATE {NAME} SET payload = '{edited}', vector = '{ZEROS}' WHERE id = '{}'", id(7)));
+    let damaged = bank.rows(NAME);
+    let (task, done) = bank.recover("mender", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Failed, RecoveryState::RolledBack), "{task:#?}");
+    assert!(task.message.contains("vector/zero of vectors is still damaged"), "{}", task.message);
+    assert_eq!(bank.rows(NAME), damaged);
+    edited["updated_at"] = "2025-11-02T00:00:00+00:00".into();
+    let right = format!("{:?}", vector(7));
+    bank.sql(&format!("UPDATE {NAME} SET payload = '{edited}', vector = '{right}' WHERE id = '{}'", id(7)));
+
+    // Somebody has the table: it is left alone, and that is told.
+    let damaged = bank.rows(NAME);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut holder = runtime.block_on(PgConnection::connect(&bank.server.url(&bank.database))).unwrap();
+    runtime.block_on(sqlx::raw_sql("BEGIN; LOCK TABLE openmemory IN SHARE MODE").execute(&mut holder)).unwrap();
+    let (task, done) = bank.recover("waiter", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Failed, RecoveryState::RolledBack), "{task:#?}");
+    assert!(task.message.contains("locked for more than 10 s"), "{}", task.message);
+    assert_eq!(bank.rows(NAME), damaged);
+    runtime.block_on(holder.close()).unwrap();
+    let (task, done) = bank.recover("later", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+}
+
+#[test]
+fn a_collection_whose_rows_are_on_a_server_is_put_back_without_what_was_deleted() {
+    let Some(server) = Postgres::start() else { return };
+    let qdrant = Qdrant::start();
+    qdrant.create(NAME, Config::cosine(SIZE));
+    (1..=MEMORIES).for_each(|number| qdrant.put(NAME, id(number), payload(number), Some(vector(number))));
+    let store = VectorStore::Qdrant(QdrantEndpoint {
+        url: qdrant.url(),
+        api_key: None,
+        collection: NAME.to_owned(),
+        tls: Trust::default(),
+    });
+    let bank = OnServer::with(server, Some(store), None);
+    bank.sql("UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = md5('memory20')::uuid");
+    qdrant.remove(NAME, id(20));
+    qdrant.put(NAME, id(4), payload(4), Some(vec![0.0; SIZE]));
+    let (task, done) = bank.recover("mender", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!(planned(&done), [(RepairAction::RestoreCollection, 60, true)]);
+    assert_eq!(qdrant.point(NAME, id(4)).unwrap().vector, Some(vector(4)));
+    assert!(qdrant.point(NAME, id(20)).is_none(), "it stays deleted");
+    assert_eq!((qdrant.count(NAME), qdrant.collections()), (59, vec![NAME.to_owned()]));
+}
+
+#[test]
+fn single_points_are_mended_from_rows_on_a_server() {
+    let Some(server) = Postgres::start() else { return };
+    let (qdrant, model) = (Qdrant::start(), Embedder::start(SIZE));
+    qdrant.create(NAME, Config::cosine(SIZE));
+    let embedded = |text: &str| embedder::vector(embedder::MODEL, text, SIZE);
+    (1..=MEMORIES).for_each(|number| qdrant.put(NAME, id(number), payload(number), Some(embedded(&text(number)))));
+    let store = VectorStore::Qdrant(QdrantEndpoint {
+        url: qdrant.url(),
+        api_key: None,
+        collection: NAME.to_owned(),
+        tls: Trust::default(),
+    });
+    let bank = OnServer::with(server, Some(store), Some(&model));
+    // One without a point, one without a hash, and one whose row was edited past mem0.
+    qdrant.remove(NAME, id(3));
+    let mut unhashed = payload(5);
+    unhashed.as_object_mut().unwrap().remove("hash");
+    unhashed["updated_at"] = "2025-11-01T00:00:00+00:00".into();
+    qdrant.put(NAME, id(5), unhashed, Some(embedded(&text(5))));
+    bank.sql("UPDATE memories SET content = 'likes milk', updated_at = '2025-11-01' WHERE id = md5('memory7')::uuid");
+    let (task, shown) = bank.recover("planner", Consent::None);
+    let steps =
+        [(RepairAction::ReEmbed, 1, true), (RepairAction::SyncText, 1, false), (RepairAction::WriteHash, 1, true)];
+    assert_eq!(planned(&shown), steps, "{task:#?}");
+    let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    let made = qdrant.point(NAME, id(3)).unwrap();
+    for (key, value) in [("data", text(3)), ("user_id", "ada".to_owned()), ("mcp_client", "openmemory".to_owned())] {
+        assert_eq!(made.payload[key], value, "{}", made.payload);
+    }
+    assert_eq!(made.payload["created_at"], "2025-10-01T00:00:00.000000+00:00", "{}", made.payload);
+    assert_eq!(qdrant.point(NAME, id(7)).unwrap().payload["data"], "likes milk");
+    assert_eq!(qdrant.point(NAME, id(5)).unwrap().payload["hash"], payload(5)["hash"]);
+}
+
+#[test]
+fn a_bank_that_is_written_to_is_not_recovered() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let bank = OnServer::new(server, true);
+    bank.harm();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut writer = runtime.block_on(PgConnection::connect(&bank.server.url(&bank.database))).unwrap();
+    let open = "BEGIN; UPDATE memories SET updated_at = now() WHERE id = md5('memory30')::uuid";
+    runtime.block_on(sqlx::raw_sql(open).execute(&mut writer)).unwrap();
+    let report = bank.bed.run("busy", &[Work::Recover { events: Vec::new(), set: None, consent: Consent::Lossless }]);
+    assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{report:#?}");
+    assert!(report.tasks[0].message.contains("something writes to the bank"), "{report:#?}");
+    runtime.block_on(writer.close()).unwrap();
+}
+
+#[test]
+fn who_is_killed_leaves_a_table_that_the_same_run_puts_back_and_mends() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let bank = OnServer::new(server, true);
+    leave_outputs(&bank.bed);
+    let good = bank.rows(NAME);
+    let sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let moments: [(&str, &dyn Fn() -> bool); 2] = [
+        ("transaction", &|| bank.server.value("postgres", &format!("SELECT count(*) {sleeping}")) == "1"),
+        ("verification", &|| bank.rows(NAME) == good),
+    ];
+    let mut working = 0;
+    for (moment, reached) in moments {
+        bank.harm();
+        let damaged = bank.rows(NAME);
+        if moment == "transaction" {
+            bank.sql(&format!(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NEW; END'; \
+                 CREATE TRIGGER slow BEFORE UPDATE ON {NAME} FOR EACH ROW EXECUTE FUNCTION slow()"
+            ));
+        }
+        let mut child = spawn(&bank.bed, moment, Consent::Lossless);
+        wait_for(moment, || (reached() || child.try_wait().unwrap().is_some()).then_some(()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if moment == "transaction" {
+            bank.sql(&format!("SELECT pg_terminate_backend(pid, 10000) {sleeping}; DROP TRIGGER slow ON {NAME}"));
+        }
+        let left = journal(&bank.bed).unwrap().phase;
+        if left == Phase::Working {
+            working += 1;
+            let half = bank.rows(NAME);
+            let recover = Work::Recover { events: Vec::new(), set: None, consent: Consent::Lossless };
+            let report = bank.bed.run("stranger", &[recover]);
+            assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{moment}: {report:#?}");
+            assert_eq!(bank.rows(NAME), half, "{moment}");
+            let (_, shown) = bank.recover(moment, Consent::None);
+            assert!(shown.verified_before.contains("was rolled back first"), "{moment}: {shown:#?}");
+            assert_eq!((shown.state, bank.rows(NAME)), (RecoveryState::Planned, damaged), "{moment}");
+            let (task, done) = bank.recover(moment, Consent::Plan(shown.plan_digest));
+            assert_eq!(done.state, RecoveryState::Succeeded, "{moment}: {task:#?}");
+        }
+        assert_eq!(bank.rows(NAME), good, "{moment}");
+    }
+    assert!(working >= 1, "one was killed while it changed the bank");
+}
+
+#[test]
+fn indexes_that_are_damaged_or_not_valid_are_made_anew() {
+    let Some(server) = Postgres::start() else { return };
+    let bank = OnServer::new(server, false);
+    bank.sql("CREATE INDEX by_content ON memories (content)");
+    bank.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_memory_user_state'::regclass; CHECKPOINT");
+    let file = bank.server.value(&bank.database, "SELECT pg_relation_filepath('by_content')");
+    bank.server.stop();
+    let file = bank.server.file(&file);
+    let mut bytes = fs::read(&file).unwrap();
+    let key = b"likes tea, cup 25";
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap();
+    bytes[at] = b'z';
+    fs::write(&file, bytes).unwrap();
+    bank.server.restart();
+    let (task, shown) = bank.recover("planner", Consent::None);
+    assert_eq!(planned(&shown), [(RepairAction::Reindex, 2, true)], "{task:#?}");
+    let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!(done.mended.len(), 2);
+    let told: Vec<_> = task.corruption.iter().map(|event| event.check.as_str()).collect();
+    assert_eq!(told, ["postgres-checksums"], "that pages have none");
+}
+
+#[test]
+fn a_damaged_table_is_restored_beside_the_living_database() {
+    let Some(server) = Postgres::start() else { return };
+    let bank = OnServer::new(server, false);
+    let good = bank.rows("memories");
+    bank.sql("CHECKPOINT");
+    let file = bank.server.value(&bank.database, "SELECT pg_relation_filepath('memories')");
+    bank.server.stop();
+    let file = bank.server.file(&file);
+    let mut bytes = fs::read(&file).unwrap();
+    // The last row of the first page is of a transaction that never was.
+    let row = usize::from(u16::from_le_bytes([bytes[14], bytes[15]]));
+    bytes[row..row + 4].copy_from_slice(&5_000_000_u32.to_le_bytes());
+    fs::write(&file, &bytes).unwrap();
+    bank.server.restart();
+    let (task, shown) = bank.recover("planner", Consent::None);
+    assert_eq!(planned(&shown), [(RepairAction::RestoreDatabase, 1, true)], "{task:#?}");
+    assert!(shown.plan.unmended.iter().any(|line| line.contains("switch the bank to it")), "{:#?}", shown.plan);
+    let (task, done) = bank.recover("mender", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    let beside = "SELECT datname FROM pg_database WHERE datname LIKE '%memorybank_restore%'";
+    let beside = bank.server.value("postgres", beside);
+    assert!(beside.starts_with(&format!("{}_memorybank_restore_", bank.database)), "{beside}");
+    assert!(done.plan.steps[0].detail.contains(&beside), "{:#?}", done.plan);
+    let sql = "SELECT count(*) || md5(string_agg(t::text, '~' ORDER BY id)) FROM memories t";
+    assert_eq!(bank.server.value(&beside, sql), good);
+    assert!(task.corruption.iter().any(|event| event.check == "postgres-heaps"), "the living one is as it was");
+}
