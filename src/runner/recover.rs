@@ -253,7 +253,7 @@ impl<E: Exchange> Runner<E> {
         let place = sqlite_files(bank).into_iter().next().map(|(_, place)| place);
         let place = place.or_else(|| bank.files.first().map(|tree| &tree.root));
         let place =
-            place.ok_or("the bank has no folder in which what is overwritten could be kept: declare a repository")?;
+            place.ok_or("the bank has no folder in which what is overwritten could be kept: declare repository.folder, or a volume with one of its files")?;
         Ok(self.places.volume(&place.volume)?.join(".memorybank").join(&spec.namespace).join(&bank.name))
     }
 

@@ -34,7 +34,7 @@ pub async fn activity<S: Secrets>(
         "SELECT (SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int8 \
            FROM pg_catalog.pg_stat_user_tables WHERE {of}), \
          (SELECT count(*)::int8 FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-           AND backend_xid IS NOT NULL AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid())"
+           AND backend_xid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend' AND pid <> pg_catalog.pg_backend_pid())"
     );
     let mut session = Session::open(&url, schema.unwrap_or_default()).await.ok()?;
     let rows = session.ask(&question).await.ok();

@@ -122,7 +122,11 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     let mut restored = false;
     for ((component, need), at) in needs {
         let of = match (need, known.collection) {
-            (Need::Points, _) if known.table.is_some() => Ok(known.table.map(TableKnown::step).into_iter().collect()),
+            (Need::Points, _) if known.table.is_some() => {
+                let content = |at: &&usize| events[**at].invariant.as_deref() != Some("I1");
+                let damaged = at.iter().filter(content).map(|at| events[*at].count).sum();
+                Ok(known.table.map(|table| table.step(damaged)).into_iter().collect())
+            }
             (Need::Points, Some(facts)) => of_collection(&facts).map(|step| vec![step]).ok_or(NOTHING.to_owned()),
             (Need::File, _) => Ok(vec![of_files(component, at.len())]),
             (Need::Repair(_), _) if restored => Err("recover again once the collection was put back".to_owned()),

@@ -3,8 +3,8 @@
 use crate::domain::{CorruptionEvent, RecoveryStep, RepairAction};
 use crate::engine::integrity::vectors::VECTORS;
 
-/// What a set would put back into the table of the points. Nothing that is there is lost by it: what is overwritten is
-/// kept, and has the times of what the set has.
+/// What a set would put back into the table of the points. What is overwritten is kept, and has the times of what the set
+/// has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableKnown {
     /// Points that are others than in the set though no time of theirs changed, or that have no time.
@@ -24,7 +24,7 @@ pub struct Beside {
 
 /// Why a damage stays though the plan has a step for it.
 pub(super) const SWITCH: &str = "the living database stays as it is: a person has to look at the one that is restored \
-    beside it, and switch the bank to it";
+    beside it, give the bank's roles their rights there, and switch the bank to it";
 
 impl TableKnown {
     /// Whether it is of use against a damage; `content` where that is in points that are there.
@@ -32,13 +32,21 @@ impl TableKnown {
         content && self.changed > 0 || event.invariant.as_deref() == Some("I1") && self.missing > 0
     }
 
-    pub(super) fn step(self) -> RecoveryStep {
-        let Self { changed, missing } = self;
-        let detail = format!(
+    /// The step for damage in the content of so many points; of none, what is there stays. Where more points changed than
+    /// are damaged, the others may be as somebody wants them.
+    pub(super) fn step(self, damaged: u64) -> RecoveryStep {
+        let Self { missing, .. } = self;
+        let changed = if damaged == 0 { 0 } else { self.changed };
+        let mut detail = format!(
             "{changed} points that are others than in the set though no time changed, and {missing} that are gone, as the \
              set has them; no other is touched"
         );
-        step(RepairAction::RestoreCollection, VECTORS, changed.saturating_add(missing), detail)
+        let lost = if changed > damaged { changed } else { 0 };
+        if lost > 0 {
+            detail.push_str("; more changed than are damaged: another model, or a program that writes no times?");
+        }
+        let step = step(RepairAction::RestoreCollection, VECTORS, changed.saturating_add(missing), detail);
+        RecoveryStep { lossless: lost == 0, lost_memories: lost, lost_rows: lost, ..step }
     }
 }
 
@@ -89,7 +97,7 @@ mod tests {
     fn points_are_put_back_where_the_set_has_what_is_wrong() {
         let zero = event("vectors-values", VECTORS, "vector/zero", CorruptionType::FileCorruption);
         let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
-        for (changed, missing, cured) in [(0, 0, vec![]), (2, 0, vec![0]), (0, 3, vec![1]), (2, 3, vec![0, 1])] {
+        for (changed, missing, cured) in [(0, 0, vec![]), (1, 0, vec![0]), (0, 3, vec![1]), (1, 3, vec![0, 1])] {
             let table = Some(TableKnown { changed, missing });
             let known = Known { set: Some("set".to_owned()), table, ..Known::default() };
             let planned = plan(&[zero.clone(), gone.clone()], &known);
@@ -98,6 +106,16 @@ mod tests {
             assert_eq!(planned.plan.set.is_some(), !cured.is_empty());
             assert!(planned.plan.steps.iter().all(|step| step.lossless && step.items == changed + missing));
         }
+    }
+
+    #[test]
+    fn more_changed_points_than_are_damaged_are_no_damage_by_themselves() {
+        let known = TableKnown { changed: 40, missing: 3 };
+        let told = |damaged| {
+            let step = known.step(damaged);
+            (step.items, step.lossless, step.lost_memories)
+        };
+        assert_eq!((told(40), told(39), told(0)), ((43, true, 0), (43, false, 40), (3, true, 0)));
     }
 
     #[test]

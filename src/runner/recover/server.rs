@@ -137,7 +137,8 @@ impl<E: Exchange> Runner<E> {
                 let endpoint = table(&spec.bank).ok_or("the bank no longer declares its table of points")?;
                 let table = PointTable::open(endpoint, held).await?;
                 let table = table.ok_or_else(|| format!("the table {} is not there", endpoint.table))?;
-                let back = table.put_back(&quarantine.table(), *rows, &Meter::default()).await;
+                let started = quarantine.journal.started;
+                let back = table.put_back(&quarantine.table(), *rows, started, &Meter::default()).await;
                 back.map_err(|error| error.to_string())
             }
             Kept::Beside { name } => {
@@ -191,7 +192,8 @@ impl<E: Exchange> Steps<'_, E> {
                     let set = self.sources.table.as_ref().ok_or("the set has no table of points")?;
                     let table = PointTable::open(endpoint, held).await?;
                     let table = table.ok_or_else(|| format!("the table {} is not there", endpoint.table))?;
-                    table.mend(set, self.meter).await.map_err(told)
+                    let missing = self.sources.known.table.map_or(0, |known| known.missing);
+                    table.mend(set, step.items > missing, self.meter).await.map_err(told)
                 };
                 let mended = self.meter.unless_cancelled(mending).await;
                 Some(mended.unwrap_or_else(|cancelled| Err(cancelled.to_string())))

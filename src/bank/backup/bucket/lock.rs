@@ -232,7 +232,7 @@ impl Shared {
             self.check()?;
             self.end_uploads().await?;
             if let Some(set) = unfinished {
-                self.bucket.within(&set.to_string()).delete_all("").await?;
+                self.bucket.remove(&set).await?;
             }
             self.change(Timestamp::UNIX_EPOCH, |_| ()).await
         };

@@ -26,11 +26,18 @@ pub async fn name_beside(key: &SecretKey, held: (&str, &impl Secrets), run: &str
     let rows = session.ask("SELECT pg_catalog.current_database()::text", None).await;
     let living = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get::<String, _>(0));
     let living = living.map_err(|error| ServerError::Away(told(&error, &session.place)))?;
-    session.close().await;
     let run = &Digest::of(run.as_bytes()).to_string()[..DIGITS];
     let room = LONGEST - MARK.len() - DIGITS;
     let end = (0..=living.len().min(room)).rev().find(|at| living.is_char_boundary(*at)).unwrap_or_default();
-    Ok(format!("{}{MARK}{run}", &living[..end]))
+    let name = format!("{}{MARK}{run}", &living[..end]);
+    let there = session.ask("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", Some(&name)).await;
+    let there = !there.map_err(|error| ServerError::Away(told(&error, &session.place)))?.is_empty();
+    session.close().await;
+    if there {
+        // It may be whole, and in use by now.
+        return Err(ServerError::Away(format!("the database {name} is there already: switch to it, or remove it")));
+    }
+    Ok(name)
 }
 
 /// Makes it of what a folder of a set has; how many rows each file had.

@@ -52,7 +52,7 @@ impl ServerError {
         let code = answer.and_then(DatabaseError::code);
         match code.as_deref() {
             // What is in it contradicts itself, or no server can read it.
-            Some(code) if ["22", "23", "42"].iter().any(|class| code.starts_with(class)) && code != "42501" => {
+            Some(code) if code.starts_with("23") || UNREADABLE.contains(&code) => {
                 let answer = answer.and_then(|answer| answer.constraint().or_else(|| answer.table()));
                 let named = answer.map_or_else(String::new, |name| format!(", {name}"));
                 Self::Refused(format!("{what}{named}: the server refuses it (SQLSTATE {code})"))
@@ -62,10 +62,17 @@ impl ServerError {
             Some("58P01" | "0A000") => {
                 Self::Away(format!("{what}: the server at {place} lacks an extension that it needs"))
             }
+            // A type, a function or a setting that this server does not have: that says nothing of the set.
+            Some(code) if code != "42501" && (code.starts_with("42") || code.starts_with("22")) => {
+                Self::Away(format!("{what}: the server at {place} does not take it (SQLSTATE {code}): look at its log"))
+            }
             _ => Self::Away(told(error, place)),
         }
     }
 }
+
+/// Values that no server reads: of a text, a number, an encoding, a line of COPY.
+const UNREADABLE: [&str; 5] = ["22P02", "22P04", "22P05", "22021", "22003"];
 
 /// A database of a name of this run, for a set to be looked at before it counts. It is removed whatever happens; what a
 /// killed run leaves, the next one removes by its name.

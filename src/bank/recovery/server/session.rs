@@ -75,7 +75,7 @@ impl Session {
         let path = self.search_path.clone();
         let asked = async {
             if !path.is_empty() {
-                self.run(&format!("SET search_path = {path}")).await?;
+                self.ask("SELECT pg_catalog.set_config('search_path', $1, false)", Some(&path)).await?;
             }
             let rows = self.ask(question, Some(bind)).await?;
             self.run("SET search_path = ''").await?;
@@ -126,7 +126,9 @@ impl Session {
             "CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding} LC_COLLATE {collate} LC_CTYPE {kind}"
         );
         self.run(&made).await.map_err(|error| away(&error))?;
-        if self.search_path.is_empty() {
+        // Names and their quotes alone: it comes from a setting that others may have made.
+        let plain = |letter: char| letter.is_alphanumeric() || "_$,\" -".contains(letter);
+        if self.search_path.is_empty() || !self.search_path.chars().all(plain) {
             return Ok(());
         }
         let path = format!("ALTER DATABASE {name} SET search_path = {}", self.search_path);

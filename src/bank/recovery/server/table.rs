@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use sqlx::Row as _;
 use zstd::stream::write::Encoder;
 
@@ -36,12 +37,18 @@ const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     WHERE c.relname = $1 AND c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) GROUP BY 1, c.oid";
-/// Points that are not what the set has though their times are the same, or that have no time any more.
+/// Points that are not what the set has though their times are the same, or that have no time any more; not where a row has
+/// another text by now than the set.
 const CHANGED: &str = "v.id = s.id \
+    AND NOT EXISTS (SELECT FROM pg_temp.memorybank_live l WHERE l.id = s.id \
+      AND l.md5 IS DISTINCT FROM pg_catalog.md5(s.payload->>'data')) \
     AND (v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text) \
     AND (v.payload->>'created_at' IS NULL AND v.payload->>'updated_at' IS NULL \
       OR v.payload->>'created_at' IS NOT DISTINCT FROM s.payload->>'created_at' \
         AND v.payload->>'updated_at' IS NOT DISTINCT FROM s.payload->>'updated_at')";
+/// The times of both are the same.
+const SAME_TIMES: &str = "v.payload->>'created_at' IS NOT DISTINCT FROM s.payload->>'created_at' \
+    AND v.payload->>'updated_at' IS NOT DISTINCT FROM s.payload->>'updated_at'";
 /// Points of the set that are gone though their memories live, with the text that these have by now.
 const MISSING: &str = "pg_temp.memorybank_set s JOIN pg_temp.memorybank_live l ON l.id = s.id \
     AND l.md5 = pg_catalog.md5(s.payload->>'data') WHERE NOT EXISTS (SELECT FROM";
@@ -99,15 +106,20 @@ impl PointTable {
         Ok(TableKnown { changed, missing })
     }
 
-    /// Puts back what [`Self::known`] counted, all of it or nothing. Nobody writes to the table meanwhile.
-    pub async fn mend(mut self, set: &SetTable, meter: &Meter) -> Result<(), ServerError> {
+    /// Puts back what [`Self::known`] counted, all of it or nothing: what is gone, and what changed where `changed`. Nobody
+    /// writes to the table while that is done.
+    pub async fn mend(mut self, set: &SetTable, changed: bool, meter: &Meter) -> Result<(), ServerError> {
         let name = self.name.clone();
-        self.begin().await?;
+        self.run("BEGIN").await?;
         self.lay_out(set, meter).await?;
-        self.run(&format!(
-            "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM pg_temp.memorybank_set s WHERE {CHANGED}"
-        ))
-        .await?;
+        self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await?;
+        if changed {
+            self.run(&format!(
+                "UPDATE {name} v SET vector = s.vector, payload = s.payload \
+                 FROM pg_temp.memorybank_set s WHERE {CHANGED}"
+            ))
+            .await?;
+        }
         self.run(&format!(
             "INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload FROM {MISSING} {name} v WHERE v.id = s.id)"
         ))
@@ -145,23 +157,36 @@ impl PointTable {
         Ok(rows)
     }
 
-    /// Makes its rows those of a file that was kept, all of them or none. Nobody is waited for where they are so already.
-    pub async fn put_back(mut self, from: &Path, rows: u64, meter: &Meter) -> Result<(), ServerError> {
+    /// Undoes what [`Self::mend`] did, by the rows of a file that was kept before it began at `started`, all of it or nothing.
+    /// What others wrote since, which has its own times, stays.
+    pub async fn put_back(
+        mut self,
+        from: &Path,
+        rows: u64,
+        started: Timestamp,
+        meter: &Meter,
+    ) -> Result<(), ServerError> {
         let name = self.name.clone();
         self.run("BEGIN").await?;
         self.pour(from, rows, meter).await?;
         let same = "pg_temp.memorybank_set s WHERE s.id = v.id";
-        let differs =
-            "(v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text)";
-        let added = format!("FROM {name} v WHERE NOT EXISTS (SELECT FROM {same})");
-        let gone = format!("FROM pg_temp.memorybank_set s WHERE NOT EXISTS (SELECT FROM {name} v WHERE v.id = s.id)");
+        let differs = format!(
+            "(v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text) \
+             AND (s.payload->>'created_at' IS NULL AND s.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
+        );
+        let started = started.strftime("%Y-%m-%dT%H:%M:%S");
+        // As texts: times of a day are told apart by what is written first, whatever their offsets.
+        let older = format!(
+            "coalesce(v.payload->>'updated_at', v.payload->>'created_at') \
+             < pg_catalog.to_char(timestamp '{started}' - interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+        );
+        let added = format!("FROM {name} v WHERE {older} AND NOT EXISTS (SELECT FROM {same})");
         let changed = format!("FROM {name} v, {same} AND {differs}");
-        if self.count(&added).await? + self.count(&gone).await? + self.count(&changed).await? > 0 {
+        if self.count(&added).await? + self.count(&changed).await? > 0 {
             for statement in [
                 format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"),
                 format!("DELETE {added}"),
                 format!("UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {differs}"),
-                format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {gone}"),
             ] {
                 self.run(&statement).await?;
             }
@@ -169,12 +194,6 @@ impl PointTable {
         self.run("COMMIT").await?;
         self.session.close().await;
         Ok(())
-    }
-
-    async fn begin(&mut self) -> Result<(), ServerError> {
-        let name = self.name.clone();
-        self.run("BEGIN").await?;
-        self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await
     }
 
     /// Lays the points of a set and the live memories beside the table, in tables that end with the transaction.
