@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use common::{Generation, change, schema};
 use jiff::Timestamp;
-use memorybank::bank::consistency::{Compared, Database, Points, Settings, Shelf, StoredPoints, compare};
+use memorybank::bank::consistency::{Compared, Database, Points, Settings, Shelf, SqlSide, StoredPoints, compare};
 use memorybank::bank::vectors::{Reading, VectorSource};
 use memorybank::bank::{FolderSecrets, Meter};
 use memorybank::domain::{
@@ -151,7 +151,7 @@ async fn pass(folder: &Path, store: &VectorStore, kept: &Kept, share: Share) -> 
     let points = Counted { points, fetched: Arc::clone(&fetched) };
     let settings = Settings { share, grace: Duration::from_mins(1), patience: Duration::ZERO };
     let meter = Arc::new(Meter::default());
-    let compared = Box::pin(compare(&database, points, kept, settings, &meter)).await.unwrap();
+    let compared = Box::pin(compare(&SqlSide::Sqlite(database), points, kept, settings, &meter)).await.unwrap();
     let took = began.elapsed();
     let Compared { checks, corruption, .. } = compared;
     assert!(checks.iter().all(|check| check.verdict != Verdict::Unknown), "{checks:#?}");
