@@ -98,11 +98,15 @@ pub struct Begun {
 
 /// Begins a set. Blocks.
 pub fn begin(order: Order) -> Result<Begun, BackupError> {
-    let name = SetName::new(order.started, &order.run)?;
     let lock = order.repository.lock(&order.run)?;
-    let partial = order.repository.clean().and_then(|()| order.repository.begin(&name, &lock));
-    match partial {
-        Ok(partial) => Ok(Begun { order, name, partial, lock, parts: Vec::new(), missing: Vec::new() }),
+    let named = || -> Result<_, BackupError> {
+        order.repository.clean()?;
+        let name = SetName::after(order.repository.sets()?.last(), order.started, &order.run)?;
+        let partial = order.repository.begin(&name, &lock)?;
+        Ok((name, partial))
+    };
+    match named() {
+        Ok((name, partial)) => Ok(Begun { order, name, partial, lock, parts: Vec::new(), missing: Vec::new() }),
         Err(error) => {
             lock.release();
             Err(error)

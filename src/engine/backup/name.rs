@@ -1,13 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 /// How the beginning of a set's name shows its start, in UTC.
 const START: &str = "%Y%m%dT%H%M%SZ";
+/// A set that is newer by as much was named by another clock.
+const BEHIND: SignedDuration = SignedDuration::from_mins(1);
 /// The longest uid of a run that a name holds.
 const MAX_RUN: usize = 64;
 
@@ -27,6 +29,13 @@ impl SetName {
     /// The name of the set that a run begins at a moment.
     pub fn new(started: Timestamp, run: &str) -> Result<Self, NameError> {
         format!("{}-{run}", started.strftime(START)).parse()
+    }
+
+    /// The same, after the newest that there is: names have seconds, and two sets may be begun in one of them.
+    pub fn after(newest: Option<&Self>, started: Timestamp, run: &str) -> Result<Self, NameError> {
+        let next = newest.and_then(|newest| newest.started.checked_add(SignedDuration::from_secs(1)).ok());
+        let next = next.filter(|next| *next > started && next.duration_since(started) < BEHIND);
+        Self::new(next.unwrap_or(started), run)
     }
 
     /// When it was begun, to the second.
@@ -66,6 +75,23 @@ impl FromStr for SetName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_comes_after_one_of_the_same_second_and_not_after_another_clocks() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let newest = SetName::new(at("2026-11-22T05:00:00Z"), "z").unwrap();
+        for (started, expected) in [
+            ("2026-11-22T05:00:00.2Z", "20261122T050001Z-a"),
+            ("2026-11-22T04:59:58Z", "20261122T050001Z-a"),
+            ("2026-11-22T05:00:01.2Z", "20261122T050001Z-a"),
+            ("2026-11-22T05:00:09Z", "20261122T050009Z-a"),
+            ("2026-11-22T04:50:00Z", "20261122T045000Z-a"),
+        ] {
+            let name = SetName::after(Some(&newest), at(started), "a").unwrap();
+            assert_eq!(name.to_string(), expected);
+        }
+        assert_eq!(SetName::after(None, at("2026-11-22T05:00:00Z"), "z").unwrap(), newest);
+    }
 
     #[test]
     fn names_sort_by_time_and_have_one_form() {
