@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::bed::Bed;
 use crate::fill::fill;
-use crate::guardian::query;
+use crate::guardian::{query, wait_for};
 use crate::postgres::Postgres;
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
@@ -183,6 +183,9 @@ fn without_a_fresh_verified_set_nothing_goes() {
     bed.back_up("unverified");
     refused(&purge(&bed, DELETED));
     bed.run("set", &BOTH);
+    // It may be named a second ahead of the clock, after the one before it.
+    let begun = bed.verified().sets[0].started;
+    wait_for("the second of the set", || (Timestamp::now() > begun).then_some(()));
     refused(&purge(&bed, Purge { backup_max_age_seconds: 0, ..DELETED }));
     // One whose manifest is not the one that was verified proves nothing.
     let manifest = bed.set().join("manifest.json");
