@@ -8,6 +8,8 @@
 #[allow(dead_code)] // The bench needs the empty schema only.
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "common/peak.rs"]
+mod peak;
 #[path = "../tests/common/postgres.rs"]
 mod postgres;
 #[path = "../tests/common/qdrant/mod.rs"]
@@ -17,9 +19,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Generation, change, schema};
@@ -31,6 +32,7 @@ use memorybank::domain::{
     Digest, Output, PgvectorEndpoint, Point, PointId, QdrantEndpoint, SecretKey, Trust, VectorStore, Verdict,
 };
 use memorybank::engine::consistency::baseline::Share;
+use peak::Peak;
 use postgres::Postgres;
 use qdrant::{Config, Generated, Qdrant};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -207,32 +209,4 @@ async fn table(url: &str, generated: Generated) {
     copy.send(lines.into_bytes()).await.unwrap();
     copy.finish().await.unwrap();
     connection.close().await.unwrap();
-}
-
-/// The most anonymous memory that this process had (`RssAnon`), sampled each 20 ms.
-struct Peak {
-    most: Arc<AtomicU64>,
-    end: Arc<AtomicBool>,
-}
-
-impl Peak {
-    fn watch() -> Self {
-        let peak = Self { most: Arc::default(), end: Arc::default() };
-        let (most, end) = (Arc::clone(&peak.most), Arc::clone(&peak.end));
-        thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-                let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-                most.fetch_max(kilobytes.unwrap_or_default() * 1024, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        peak
-    }
-
-    fn end(self) -> u64 {
-        self.end.store(true, Ordering::Relaxed);
-        self.most.load(Ordering::Relaxed)
-    }
 }

@@ -6,19 +6,19 @@
 #[allow(dead_code)] // The bench needs the empty schema only.
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "common/peak.rs"]
+mod peak;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Generation, change, schema};
 use memorybank::bank::Meter;
 use memorybank::bank::sqlite::{SchemaKind, SqliteCopy, check, check_history, copy};
 use memorybank::domain::Level;
+use peak::Peak;
 
 const MEMORIES: u64 = 1_000_000;
 
@@ -90,34 +90,6 @@ fn take(folder: &Path, name: &str, meter: &Meter) -> SqliteCopy {
     let mut taken = copy(folder, name, &scratch, meter).unwrap();
     taken.prepare().unwrap();
     taken
-}
-
-/// The most anonymous memory that this process had (`RssAnon`), sampled each 20 ms.
-struct Peak {
-    most: Arc<AtomicU64>,
-    end: Arc<AtomicBool>,
-}
-
-impl Peak {
-    fn watch() -> Self {
-        let peak = Self { most: Arc::default(), end: Arc::default() };
-        let (most, end) = (Arc::clone(&peak.most), Arc::clone(&peak.end));
-        thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-                let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-                most.fetch_max(kilobytes.unwrap_or_default() * 1024, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        peak
-    }
-
-    fn end(self) -> u64 {
-        self.end.store(true, Ordering::Relaxed);
-        self.most.load(Ordering::Relaxed)
-    }
 }
 
 /// Rows come in the order of time and ids at random, with all indexes in place, as OpenMemory writes them.

@@ -4,13 +4,11 @@
 #![allow(clippy::cast_precision_loss)] // Sizes are far below 2^52.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
 
+#[path = "common/peak.rs"]
+mod peak;
 #[path = "../tests/common/qdrant/mod.rs"]
 mod qdrant;
 
-use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use memorybank::bank::FolderSecrets;
@@ -19,6 +17,7 @@ use memorybank::domain::{
     Bank, Digest, Flavor, IntegrityScope, Level, QdrantEndpoint, RunSpec, Task, TaskReport, Trust, VectorStore, Work,
 };
 use memorybank::runner::{Exchange, ExchangeError, Places, Progress, Runner};
+use peak::Peak;
 use qdrant::{Config, Qdrant};
 use tokio_util::sync::CancellationToken;
 
@@ -113,32 +112,4 @@ async fn check(store: &VectorStore) -> TaskReport {
     let runner = Runner { exchange: NoExchange, places, threads: 1 };
     let report = runner.execute(&spec, "uid", &CancellationToken::new(), &Progress::new().0).await;
     report.tasks.into_iter().next().unwrap()
-}
-
-/// The most anonymous memory that this process had (`RssAnon`), sampled each 20 ms.
-struct Peak {
-    most: Arc<AtomicU64>,
-    end: Arc<AtomicBool>,
-}
-
-impl Peak {
-    fn watch() -> Self {
-        let peak = Self { most: Arc::default(), end: Arc::default() };
-        let (most, end) = (Arc::clone(&peak.most), Arc::clone(&peak.end));
-        thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-                let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-                most.fetch_max(kilobytes.unwrap_or_default() * 1024, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        peak
-    }
-
-    fn end(self) -> u64 {
-        self.end.store(true, Ordering::Relaxed);
-        self.most.load(Ordering::Relaxed)
-    }
 }

@@ -3,6 +3,8 @@
 
 #[path = "common/postgres.rs"]
 mod postgres;
+#[path = "common/postgres_bank.rs"]
+mod postgres_bank;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +13,7 @@ use std::path::Path;
 use memorybank::bank::postgres::{Optimized, PostgresReport, check_postgres, optimize_postgres};
 use memorybank::bank::{FolderSecrets, Meter};
 use memorybank::domain::{CorruptionType, Level, PostgresEndpoint, SecretKey, Severity, Verdict};
-use memorybank::engine::integrity::sqlite::schema::{ColumnKind, SchemaKind};
+use memorybank::engine::integrity::sqlite::schema::SchemaKind;
 use postgres::Postgres;
 
 /// Rows of `memories`: some hundred pages.
@@ -21,23 +23,7 @@ const PAGE: usize = 8192;
 
 /// OpenMemory's tables as its application makes them on PostgreSQL, with rows in them.
 fn fill(server: &Postgres, database: &str) {
-    let mut sql = "CREATE TYPE memorystate AS ENUM ('active', 'paused', 'archived', 'deleted');\n".to_owned();
-    for table in SchemaKind::OpenMemory.tables() {
-        let columns = table.columns.iter().map(|column| {
-            let kind = match column.kind {
-                ColumnKind::Uuid | ColumnKind::AnyUuid => "uuid",
-                ColumnKind::Json => "json",
-                ColumnKind::Date => "timestamp",
-                ColumnKind::State => "memorystate",
-                ColumnKind::Boolean => "boolean",
-                ColumnKind::Integer => "integer",
-                ColumnKind::Text | ColumnKind::Event | ColumnKind::Any => "text",
-            };
-            let key = if column.name == "id" { " PRIMARY KEY" } else { "" };
-            format!("{} {kind}{key}", column.name)
-        });
-        writeln!(sql, "CREATE TABLE {} ({});", table.name, columns.collect::<Vec<_>>().join(", ")).unwrap();
-    }
+    let mut sql = postgres_bank::schema();
     for reference in SchemaKind::OpenMemory.references() {
         let (table, column, parent) = (reference.table, reference.column, reference.parent);
         writeln!(sql, "ALTER TABLE {table} ADD FOREIGN KEY ({column}) REFERENCES {parent} (id);").unwrap();

@@ -88,11 +88,10 @@ impl<E: Exchange> Runner<E> {
             accesses: until(purge.access_log_after_seconds),
             changes: until(purge.history_after_seconds),
         };
-        if let Some(before) = due.deleted {
-            match self.deleted(spec, &files, before, meter).await? {
-                Ok(checks) => body.checks.extend(checks),
-                Err((id, component, why)) => unmeasured(body, id, component, why),
-            }
+        if let Some(before) = due.deleted
+            && let Err((id, component, why)) = self.deleted(spec, &files, before, meter, body).await?
+        {
+            unmeasured(body, id, component, why);
         }
         let logs = [
             (
@@ -133,14 +132,14 @@ impl<E: Exchange> Runner<E> {
         files: &Files,
         before: Timestamp,
         meter: &Arc<Meter>,
-    ) -> Result<Result<Vec<Check>, (&'static str, &'static str, String)>, String> {
-        let mut checks = Vec::new();
+        body: &mut Body,
+    ) -> Result<Result<(), (&'static str, &'static str, String)>, String> {
         let of_points = |why: String| (POINTS, VECTORS, why);
         match self.points(spec, files, meter).await? {
             Ok(None) => {}
             Ok(Some(removed)) => {
                 let detail = format!("{removed} points of deleted memories removed, none is left");
-                checks.push(Check::passed(POINTS, VECTORS, detail));
+                body.checks.push(Check::passed(POINTS, VECTORS, detail));
             }
             Err(why) => return Ok(Err(of_points(why))),
         }
@@ -178,7 +177,7 @@ impl<E: Exchange> Runner<E> {
         let (files, looked) = (files.clone(), texts.len());
         let more = if ids.len() == MOST as usize { "; more are due, the next run goes on" } else { "" };
         let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
-        checks.push(match proof {
+        match proof {
             Ok(None) => {
                 if mark.exists() {
                     std::fs::remove_file(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
@@ -187,12 +186,12 @@ impl<E: Exchange> Runner<E> {
                     "{removed} deleted memories removed, no row of them is left, and none of {looked} of their texts in \
                      the files{more}; backup sets have them until these go"
                 );
-                Check::passed(MEMORIES, DATABASE, detail)
+                body.checks.push(Check::passed(MEMORIES, DATABASE, detail));
+                Ok(Ok(()))
             }
-            Ok(Some(why)) => return Ok(Err((MEMORIES, DATABASE, format!("{removed} deleted memories removed, but {why}")))),
-            Err(error) => return Ok(Err((MEMORIES, DATABASE, error.to_string()))),
-        });
-        Ok(Ok(checks))
+            Ok(Some(why)) => Ok(Err((MEMORIES, DATABASE, format!("{removed} deleted memories removed, but {why}")))),
+            Err(error) => Ok(Err((MEMORIES, DATABASE, error.to_string()))),
+        }
     }
 
     /// Removes the points of all deleted memories; none where the bank has no vector store.
@@ -357,9 +356,14 @@ fn prove(files: &Files, ids: &[u128], texts: &[String], open: bool) -> Result<Op
             cut = file.cut_log()?;
         }
         let remains = file.remains(texts)?.len();
-        if remains > 0 || (open && !cut) {
-            let why = if cut { "" } else { ": another connection keeps its log; the next run goes on" };
-            return Ok(Some(format!("{remains} of their texts are left in {}{why}", path.display())));
+        if !cut && (open || remains > 0) {
+            let path = path.display();
+            return Ok(Some(format!(
+                "another connection keeps its log of {path}, and texts in it; the next run goes on"
+            )));
+        }
+        if remains > 0 {
+            return Ok(Some(format!("{remains} of their texts are left in {}", path.display())));
         }
     }
     Ok(None)

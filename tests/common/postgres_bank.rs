@@ -37,8 +37,8 @@ pub fn vector(number: u32) -> Vec<f32> {
     raw.into_iter().map(|number| number / length).collect()
 }
 
-/// OpenMemory's tables with so many active memories of one user, all of them old.
-pub fn tables(server: &Postgres, database: &str, memories: u32) {
+/// Statements that make OpenMemory's tables as its application makes them on PostgreSQL, without their references.
+pub fn schema() -> String {
     let mut sql = "CREATE TYPE memorystate AS ENUM ('active', 'paused', 'archived', 'deleted');\n".to_owned();
     for table in SchemaKind::OpenMemory.tables() {
         let columns = table.columns.iter().map(|column| {
@@ -56,6 +56,12 @@ pub fn tables(server: &Postgres, database: &str, memories: u32) {
         });
         writeln!(sql, "CREATE TABLE {} ({});", table.name, columns.collect::<Vec<_>>().join(", ")).unwrap();
     }
+    sql
+}
+
+/// OpenMemory's tables with so many active memories of one user, all of them old.
+pub fn tables(server: &Postgres, database: &str, memories: u32) {
+    let mut sql = schema();
     write!(
         sql,
         "CREATE INDEX idx_memory_user_state ON memories (user_id, state);

@@ -39,14 +39,17 @@ const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
     WHERE c.relname = $1 AND c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) GROUP BY 1, c.oid";
 /// Points that are not what the set has though their times are the same, or that have no time any more; not where a row has
 /// another text by now than the set.
-const CHANGED: &str = "v.id = s.id \
-    AND NOT EXISTS (SELECT FROM pg_temp.memorybank_live l WHERE l.id = s.id \
-      AND l.md5 IS DISTINCT FROM pg_catalog.md5(s.payload->>'data')) \
-    AND (v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text) \
-    AND (v.payload->>'created_at' IS NULL AND v.payload->>'updated_at' IS NULL \
-      OR v.payload->>'created_at' IS NOT DISTINCT FROM s.payload->>'created_at' \
-        AND v.payload->>'updated_at' IS NOT DISTINCT FROM s.payload->>'updated_at')";
-/// The times of both are the same.
+fn changed() -> String {
+    format!(
+        "v.id = s.id AND NOT EXISTS (SELECT FROM pg_temp.memorybank_live l WHERE l.id = s.id \
+           AND l.md5 IS DISTINCT FROM pg_catalog.md5(s.payload->>'data')) \
+         AND ({DIFFERS}) AND (v.payload->>'created_at' IS NULL AND v.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
+    )
+}
+
+/// Two points of one id are not the same, and have the same times.
+const DIFFERS: &str =
+    "v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text";
 const SAME_TIMES: &str = "v.payload->>'created_at' IS NOT DISTINCT FROM s.payload->>'created_at' \
     AND v.payload->>'updated_at' IS NOT DISTINCT FROM s.payload->>'updated_at'";
 /// Points of the set that are gone though their memories live, with the text that these have by now.
@@ -99,7 +102,7 @@ impl PointTable {
         self.run("BEGIN").await?;
         self.lay_out(set, meter).await?;
         let name = self.name.clone();
-        let changed = self.count(&format!("FROM {name} v, pg_temp.memorybank_set s WHERE {CHANGED}")).await?;
+        let changed = self.count(&format!("FROM {name} v, pg_temp.memorybank_set s WHERE {}", changed())).await?;
         let missing = self.count(&format!("FROM {MISSING} {name} v WHERE v.id = s.id)")).await?;
         self.run("ROLLBACK").await?;
         self.session.close().await;
@@ -116,7 +119,8 @@ impl PointTable {
         if changed {
             self.run(&format!(
                 "UPDATE {name} v SET vector = s.vector, payload = s.payload \
-                 FROM pg_temp.memorybank_set s WHERE {CHANGED}"
+                 FROM pg_temp.memorybank_set s WHERE {}",
+                self::changed()
             ))
             .await?;
         }
@@ -171,11 +175,11 @@ impl PointTable {
         self.pour(from, rows, meter).await?;
         let same = "pg_temp.memorybank_set s WHERE s.id = v.id";
         let differs = format!(
-            "(v.vector::text IS DISTINCT FROM s.vector::text OR v.payload::text IS DISTINCT FROM s.payload::text) \
-             AND (s.payload->>'created_at' IS NULL AND s.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
+            "({DIFFERS}) AND (s.payload->>'created_at' IS NULL AND s.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
         );
         let started = started.strftime("%Y-%m-%dT%H:%M:%S");
-        // As texts: times of a day are told apart by what is written first, whatever their offsets.
+        // As texts, so that a time which is none is no error; a day makes up for their offsets. What is younger may be
+        // somebody's, and stays: its memory lives, and has its text.
         let older = format!(
             "coalesce(v.payload->>'updated_at', v.payload->>'created_at') \
              < pg_catalog.to_char(timestamp '{started}' - interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
