@@ -45,6 +45,10 @@ impl Points for Counted {
         *self.fetched.lock().unwrap() += page.len();
         Ok(page)
     }
+
+    fn renew(&mut self) {
+        self.source.renew();
+    }
 }
 
 pub struct Bed {

@@ -148,7 +148,10 @@ fn declared(database: &Path) -> Result<Vec<Declared>, SalvageError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
+    use crate::engine::recovery::Loss;
 
     fn bank(folder: &Path, rows: u32) -> PathBuf {
         let path = folder.join("live.db");
