@@ -1,6 +1,8 @@
 //! Records of a bank that go for good: deleted memories in every store, and logs that are old enough. No row goes that was
 //! written after a fresh set was begun, which was verified.
 
+mod rows;
+
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -14,14 +16,15 @@ use serde_json::{Map, json};
 use super::body::Body;
 use super::copies::{DATABASE, HISTORY, blocking};
 use super::{Exchange, Runner};
-use crate::bank::consistency::{Points as _, StoredPoints, after};
-use crate::bank::qdrant::Client;
+use crate::bank::consistency::{Points as _, StoredPoints, after, of_entities};
+use crate::bank::postgres::PurgedServer;
 use crate::bank::sqlite::{Deleted, PurgeError, Purged, locate};
-use crate::bank::vectors::{ENTITIES, VectorSource};
-use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Check, PathInVolume, PointId, Purge, Reason, RunSpec, SqlDatabase, VectorStore};
+use crate::bank::vectors::{Change, VectorError, VectorSource};
+use crate::bank::{Cancelled, FolderSecrets, Meter};
+use crate::domain::{Check, Flavor, PathInVolume, PointId, Purge, Reason, RunSpec, SqlDatabase, VectorStore};
 use crate::engine::integrity::sqlite::uuid;
-use crate::engine::integrity::vectors::VECTORS;
+use crate::engine::integrity::vectors::{VECTORS, payload};
+use rows::{Rows, on_file};
 
 /// The checks of what is gone.
 const POINTS: &str = "deleted-points-pruned";
@@ -47,11 +50,26 @@ struct Due {
     changes: Option<Timestamp>,
 }
 
-/// The files of a bank.
+/// What of a bank has rows.
 #[derive(Clone)]
-struct Files {
-    database: PathBuf,
+struct Stores {
+    rows: Rows,
+    /// The file of mem0's history.
     history: Option<PathBuf>,
+}
+
+/// Of what rows go by their age.
+#[derive(Clone, Copy)]
+enum Log<'a> {
+    Accesses(&'a Rows),
+    Changes(&'a PathBuf),
+}
+
+impl Stores {
+    /// The files among them.
+    fn files(&self) -> Vec<PathBuf> {
+        self.rows.file().into_iter().chain(&self.history).cloned().collect()
+    }
 }
 
 impl<E: Exchange> Runner<E> {
@@ -72,8 +90,8 @@ impl<E: Exchange> Runner<E> {
             unmeasured(body, MEMORIES, DATABASE, why);
             return Ok(());
         };
-        let files = match self.files(spec) {
-            Ok(files) => files,
+        let stores = match self.stores(spec).await {
+            Ok(stores) => stores,
             Err(why) => {
                 unmeasured(body, MEMORIES, DATABASE, why);
                 return Ok(());
@@ -89,39 +107,48 @@ impl<E: Exchange> Runner<E> {
             changes: until(purge.history_after_seconds),
         };
         if let Some(before) = due.deleted
-            && let Err((id, component, why)) = self.deleted(spec, &files, before, meter, body).await?
+            && let Err((id, component, why)) = self.deleted(spec, &stores, before, meter, body).await?
         {
             unmeasured(body, id, component, why);
         }
-        let logs = [
-            (
-                ACCESSES,
-                DATABASE,
-                Some(files.database),
-                due.accesses,
-                Purged::accesses as fn(&mut Purged, Timestamp) -> _,
-            ),
-            (CHANGES, HISTORY, files.history, due.changes, Purged::changes),
-        ];
-        for (id, component, file, before, remove) in logs {
-            let (Some(file), Some(before)) = (file, before) else { continue };
-            match some(file, before, remove, meter).await? {
-                Ok(removed) => body.checks.push(Check::passed(id, component, format!("{removed} rows removed"))),
-                Err(why) => unmeasured(body, id, component, why.to_string()),
-            }
+        if let Some(before) = due.accesses {
+            let removed = some(Log::Accesses(&stores.rows), before, meter).await?;
+            let removed = match (removed, &stores.rows) {
+                (Ok(removed), Rows::Server(server)) => {
+                    let freed = meter.unless_cancelled(server.vacuum(removed > 0)).await.map_err(told)?;
+                    freed.map(|()| removed).map_err(|why| format!("{removed} rows removed, but {why}"))
+                }
+                (removed, _) => removed,
+            };
+            said(body, ACCESSES, DATABASE, removed);
+        }
+        if let (Some(before), Some(history)) = (due.changes, &stores.history) {
+            let removed = some(Log::Changes(history), before, meter).await?;
+            said(body, CHANGES, HISTORY, removed);
         }
         Ok(())
     }
 
-    fn files(&self, spec: &RunSpec) -> Result<Files, String> {
-        let Some(SqlDatabase::Sqlite(place)) = &spec.bank.database else {
-            return Err("nothing is purged: this version purges banks whose rows are in SQLite".to_owned());
-        };
+    /// What of a bank has rows that may be removed; for people, why nothing is.
+    async fn stores(&self, spec: &RunSpec) -> Result<Stores, String> {
         let live = |place: &PathInVolume| {
             let root = self.places.volume(&place.volume)?;
             locate(root, &place.path).map_err(|error| error.to_string())
         };
-        Ok(Files { database: live(place)?, history: spec.bank.history.as_ref().map(live).transpose()? })
+        let rows = match &spec.bank.database {
+            Some(SqlDatabase::Sqlite(place)) => Rows::File(live(place)?),
+            Some(SqlDatabase::Postgres(_)) if spec.bank.flavor == Flavor::Mem0Server => {
+                return Err("nothing is purged: the database of mem0's server has no memories".to_owned());
+            }
+            Some(SqlDatabase::Postgres(endpoint)) => {
+                let secrets = FolderSecrets::new(&self.places.secrets);
+                let server = PurgedServer::of(endpoint, (&spec.namespace, &secrets)).await?;
+                server.may_purge().await.map_err(|why| format!("nothing is purged: {why}"))?;
+                Rows::Server(server)
+            }
+            None => return Err("nothing is purged: the bank declares no database".to_owned()),
+        };
+        Ok(Stores { rows, history: spec.bank.history.as_ref().map(live).transpose()? })
     }
 
     /// Removes deleted memories: the points of all, and of those deleted before a moment the rows and the history. The inner
@@ -129,79 +156,107 @@ impl<E: Exchange> Runner<E> {
     async fn deleted(
         &self,
         spec: &RunSpec,
-        files: &Files,
+        stores: &Stores,
         before: Timestamp,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<Result<(), (&'static str, &'static str, String)>, String> {
         let of_points = |why: String| (POINTS, VECTORS, why);
-        match self.points(spec, files, meter).await? {
-            Ok(None) => {}
-            Ok(Some(removed)) => {
-                let detail = format!("{removed} points of deleted memories removed, none is left");
-                body.checks.push(Check::passed(POINTS, VECTORS, detail));
-            }
-            Err(why) => return Ok(Err(of_points(why))),
-        }
-        let mark = self.home(spec)?.join(OPEN);
-        let mut texts: Vec<String> = Vec::new();
-        let due = match due(files.database.clone(), before).await? {
-            Ok(due) => due,
-            Err(error) => return Ok(Err((MEMORIES, DATABASE, error.to_string()))),
+        let of_rows = |why: String| (MEMORIES, DATABASE, why);
+        let due: BTreeSet<u128> = match stores.rows.deleted(before, false, "", MOST).await {
+            Ok(page) => page.ids.into_iter().collect(),
+            Err(why) => return Ok(Err(of_rows(why))),
         };
-        if let Err(why) = self.unlink(spec, &due, meter).await? {
-            return Ok(Err(of_points(why)));
+        if let Some(store) = &spec.bank.vector_store {
+            let removed = match self.points(spec, store, &stores.rows, meter).await? {
+                Ok(removed) => removed,
+                Err(why) => return Ok(Err(of_points(why))),
+            };
+            let detail = format!("{removed} points of deleted memories removed, none is left");
+            let unlinked = match self.unlink(spec, store, &due, meter).await? {
+                Ok(unlinked) => unlinked,
+                Err(why) => return Ok(Err(of_points(format!("{detail}; but {why}")))),
+            };
+            match self.free(spec, store, (removed > 0, unlinked > 0), meter).await? {
+                Ok(()) => body.checks.push(Check::passed(POINTS, VECTORS, detail)),
+                // The rows go all the same: they tell nothing of what the server has of points that are removed.
+                Err(why) => unmeasured(body, POINTS, VECTORS, format!("{detail}; but {why}")),
+            }
         }
+        let mut texts: Vec<String> = Vec::new();
         let (mut removed, mut gone) = (0, Vec::new());
         meter.grow(due.len() as u64);
-        let open = mark.exists();
-        if !due.is_empty() {
-            leave(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        let files = stores.files();
+        // What goes from a server is vacuumed by every run.
+        let mark = if files.is_empty() { None } else { Some(self.home(spec)?.join(OPEN)) };
+        let open = mark.as_ref().is_some_and(|mark| mark.exists());
+        if let Some(mark) = mark.as_ref().filter(|_| !due.is_empty()) {
+            leave(mark).map_err(|error| format!("{}: {error}", mark.display()))?;
         }
         let ids: Vec<u128> = due.iter().copied().collect();
         for batch in ids.chunks(BATCH) {
-            meter.check().map_err(|cancelled| cancelled.to_string())?;
-            let (files, batch) = (files.clone(), batch.to_vec());
-            let done = blocking(move || remove(&files, &batch)).await?;
-            match done {
+            meter.check().map_err(told)?;
+            match remove(stores, batch).await {
                 Ok((rows, memories)) => {
                     removed += rows;
                     gone.extend(memories.iter().map(|memory| memory.id));
                     let said = memories.into_iter().map(|memory| memory.text).filter(|text| !text.is_empty());
                     texts.extend(said.take(LOOKED_FOR - texts.len()));
                 }
-                Err(error) => return Ok(Err((MEMORIES, DATABASE, error.to_string()))),
+                Err(why) => return Ok(Err(of_rows(why))),
             }
             meter.advance(BATCH as u64);
         }
-        let (files, looked) = (files.clone(), texts.len());
         let more = if ids.len() == MOST as usize { "; more are due, the next run goes on" } else { "" };
-        let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
-        match proof {
-            Ok(None) => {
-                if mark.exists() {
-                    std::fs::remove_file(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        let (looked, mut places) = (texts.len(), Vec::new());
+        if let Rows::Server(server) = &stores.rows {
+            let proving = async {
+                match server.left(&gone, &texts).await? {
+                    Some(why) => Err(why),
+                    None => server.vacuum(removed > 0).await,
                 }
-                let detail = format!(
-                    "{removed} deleted memories removed, no row of them is left, and none of {looked} of their texts in \
-                     the files{more}; backup sets have them until these go"
-                );
-                body.checks.push(Check::passed(MEMORIES, DATABASE, detail));
-                Ok(Ok(()))
+            };
+            let proven = meter.unless_cancelled(proving).await.map_err(told)?;
+            if let Err(why) = proven {
+                return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}"))));
             }
-            Ok(Some(why)) => Ok(Err((MEMORIES, DATABASE, format!("{removed} deleted memories removed, but {why}")))),
-            Err(error) => Ok(Err((MEMORIES, DATABASE, error.to_string()))),
+            places.push("in a row of the server, whose tables are vacuumed");
         }
+        if !files.is_empty() {
+            let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
+            match proof {
+                Ok(None) => places.push("in the files"),
+                Ok(Some(why)) => return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}")))),
+                Err(error) => return Ok(Err(of_rows(error.to_string()))),
+            }
+        }
+        if let Some(mark) = mark.filter(|mark| mark.exists()) {
+            std::fs::remove_file(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        }
+        let places = places.join(" nor ");
+        let kept = match &stores.rows {
+            Rows::File(_) => "backup sets have them until these go",
+            Rows::Server(_) => {
+                "what is left in free space of pages, logs and replicas of the server is not looked at; backup sets have \
+                 them until these go"
+            }
+        };
+        let detail = format!(
+            "{removed} deleted memories removed, no row of them is left, and none of {looked} of their texts {places}{more}; \
+             {kept}"
+        );
+        body.checks.push(Check::passed(MEMORIES, DATABASE, detail));
+        Ok(Ok(()))
     }
 
-    /// Removes the points of all deleted memories; none where the bank has no vector store.
+    /// Removes the points of all deleted memories. How many; the inner error is for people.
     async fn points(
         &self,
         spec: &RunSpec,
-        files: &Files,
+        store: &VectorStore,
+        rows: &Rows,
         meter: &Arc<Meter>,
-    ) -> Result<Result<Option<u64>, String>, String> {
-        let Some(store) = &spec.bank.vector_store else { return Ok(Ok(None)) };
+    ) -> Result<Result<u64, String>, String> {
         let secrets = FolderSecrets::new(&self.places.secrets);
         let source = match VectorSource::open(&spec.namespace, store, &secrets).await {
             Ok(source) => source,
@@ -212,26 +267,23 @@ impl<E: Exchange> Runner<E> {
             // It may have come up on another volume: the rows are what tells later which points were deleted.
             Err(error) => return Ok(Err(error.to_string())),
         }
-        let file = files.database.clone();
-        match blocking(move || Purged::open(&file)?.nameless()).await? {
+        match rows.nameless().await {
             Ok(0) => {}
             Ok(count) => {
                 let why =
                     format!("{count} deleted memories have an id that is none (I14): their points cannot be found");
                 return Ok(Err(why));
             }
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(why) => return Ok(Err(why)),
         }
         let settled = Timestamp::now().checked_sub(GRACE).map_err(|error| error.to_string())?;
         let (mut from, mut removed) = (String::new(), 0);
         loop {
-            let (file, last) = (files.database.clone(), from.clone());
-            let page = blocking(move || Purged::open(&file)?.deleted(settled, true, &last, PAGE)).await?;
-            let page = match page {
+            let page = match rows.deleted(settled, true, &from, PAGE).await {
                 Ok(page) => page,
-                Err(error) => return Ok(Err(error.to_string())),
+                Err(why) => return Ok(Err(why)),
             };
-            let Some(last) = page.last else { return Ok(Ok(Some(removed))) };
+            let Some(last) = page.last else { return Ok(Ok(removed)) };
             from = last;
             let ids: Vec<_> = page.ids.into_iter().map(PointId::Uuid).collect();
             let taking = async {
@@ -240,9 +292,9 @@ impl<E: Exchange> Runner<E> {
                     source.remove(&there).await?;
                 }
                 let left = if there.is_empty() { 0 } else { source.there(&there).await?.len() };
-                Ok::<_, crate::bank::vectors::VectorError>((there.len() as u64, left))
+                Ok::<_, VectorError>((there.len() as u64, left))
             };
-            match meter.unless_cancelled(taking).await.map_err(|cancelled| cancelled.to_string())? {
+            match meter.unless_cancelled(taking).await.map_err(told)? {
                 Ok((found, 0)) => removed += found,
                 Ok((_, left)) => return Ok(Err(format!("{left} points that were removed are still there"))),
                 Err(error) => return Ok(Err(error.to_string())),
@@ -250,84 +302,98 @@ impl<E: Exchange> Runner<E> {
         }
     }
 
-    /// Takes memories out of the links of entities; entities that are of no other memory go.
+    /// Has a server free what is left of points, and of entities, that were just removed or changed; for people, why it did not.
+    async fn free(
+        &self,
+        spec: &RunSpec,
+        store: &VectorStore,
+        (points, entities): (bool, bool),
+        meter: &Arc<Meter>,
+    ) -> Result<Result<(), String>, String> {
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let told = |error: VectorError| error.to_string();
+        let work = async {
+            for (store, removed) in [(store.clone(), points), (of_entities(store), entities)] {
+                let source = VectorSource::open(&spec.namespace, &store, &secrets).await.map_err(told)?;
+                source.vacuum(removed).await?;
+            }
+            Ok(())
+        };
+        meter.unless_cancelled(work).await.map_err(self::told)
+    }
+
+    /// Takes memories out of the links of entities; entities that are of no other memory go. How many of both.
     async fn unlink(
         &self,
         spec: &RunSpec,
+        store: &VectorStore,
         due: &BTreeSet<u128>,
         meter: &Arc<Meter>,
-    ) -> Result<Result<(), String>, String> {
-        let Some(VectorStore::Qdrant(endpoint)) = &spec.bank.vector_store else { return Ok(Ok(())) };
+    ) -> Result<Result<usize, String>, String> {
         if due.is_empty() {
-            return Ok(Ok(()));
+            return Ok(Ok(0));
         }
-        let store = VectorStore::Qdrant(endpoint.clone());
         let secrets = FolderSecrets::new(&self.places.secrets);
+        let of_due = |link: &String| uuid::any(link.as_bytes()).is_some_and(|id| due.contains(&id));
         let work = async {
-            let Some(mut entities) = StoredPoints::entities(&spec.namespace, &store, &secrets).await? else {
-                return Ok(());
+            let Some(mut entities) = StoredPoints::entities(&spec.namespace, store, &secrets).await? else {
+                return Ok(0);
             };
-            let told = |error: crate::bank::qdrant::QdrantError| error.to_string();
-            let client = Client::open(&spec.namespace, endpoint, &secrets).await.map_err(told)?;
-            let collection = format!("{}{ENTITIES}", endpoint.collection);
-            let mut from = PointId::Number(0);
+            let told = |error: VectorError| error.to_string();
+            let source = VectorSource::open(&spec.namespace, &of_entities(store), &secrets).await.map_err(told)?;
+            let (mut from, mut removed) = (PointId::Number(0), 0);
             loop {
                 let page = entities.page(from, PAGE as usize).await?;
-                let Some(last) = page.last() else { return Ok(()) };
+                let Some(last) = page.last() else { return Ok(removed) };
                 let next = after(last.id);
-                let (mut lone, mut linked) = (Vec::new(), Vec::new());
-                for entity in page {
-                    let gone = |link: &String| uuid::any(link.as_bytes()).is_some_and(|id| due.contains(&id));
-                    let (of_due, others): (Vec<_>, Vec<_>) = entity.payload.linked.into_iter().partition(gone);
-                    match (of_due.is_empty(), others.is_empty()) {
-                        (true, _) => {}
-                        (false, true) => lone.push(entity.id),
-                        (false, false) => {
-                            let links = Map::from_iter([("linked_memory_ids".to_owned(), json!(others))]);
-                            linked.push((entity.id, links));
-                        }
+                let linked = page.iter().filter(|entity| entity.payload.linked.iter().any(of_due));
+                let linked: Vec<PointId> = linked.map(|entity| entity.id).collect();
+                let seen = if linked.is_empty() { Vec::new() } else { source.seen(&linked).await.map_err(told)? };
+                let (mut lone, mut changes) = (Vec::new(), Vec::new());
+                for entity in seen {
+                    let links = payload(entity.payload.clone()).linked;
+                    let others: Vec<&String> = links.iter().filter(|link| !of_due(link)).collect();
+                    if others.is_empty() {
+                        lone.push(entity);
+                    } else if others.len() < links.len() {
+                        let keys = Map::from_iter([("linked_memory_ids".to_owned(), json!(others))]);
+                        changes.push(Change { id: entity.id, seen: Some(entity), keys, vector: None });
                     }
                 }
+                let all = lone.len() + changes.len();
+                let mut done = 0;
                 if !lone.is_empty() {
-                    client.delete_points(&collection, &lone).await.map_err(told)?;
+                    done += source.take_away(&lone).await.map_err(told)?.len();
                 }
-                if !linked.is_empty() {
-                    client.set_payload(&collection, &linked).await.map_err(told)?;
+                if !changes.is_empty() {
+                    done += source.change("", &changes).await.map_err(told)?.len();
                 }
+                if done < all {
+                    return Err(format!("{} entities changed meanwhile; the next run goes on", all - done));
+                }
+                removed += done;
                 match next {
                     Some(next) => from = next,
-                    None => return Ok(()),
+                    None => return Ok(removed),
                 }
             }
         };
-        meter.unless_cancelled(work).await.map_err(|cancelled| cancelled.to_string())
+        meter.unless_cancelled(work).await.map_err(told)
     }
-}
-
-/// The memories that were deleted before a moment, at most [`MOST`].
-async fn due(file: PathBuf, before: Timestamp) -> Result<Result<BTreeSet<u128>, PurgeError>, String> {
-    blocking(move || {
-        let database = Purged::open(&file)?;
-        Ok(database.deleted(before, false, "", MOST)?.ids.into_iter().collect())
-    })
-    .await
 }
 
 /// Removes the history of those of some memories that are still deleted, then their rows. How many rows, and what they were.
-fn remove(files: &Files, ids: &[u128]) -> Result<(u64, Vec<Deleted>), PurgeError> {
-    let mut database = Purged::open(&files.database)?;
-    let memories = database.still(ids)?;
-    let ids: Vec<u128> = memories.iter().map(|memory| memory.id).collect();
-    if let Some(history) = &files.history {
-        let mut history = Purged::open(history)?;
-        let said: Vec<String> = memories.iter().map(|memory| memory.text.clone()).collect();
-        let alive = match &history.messages(&said)?[..] {
-            [] => Vec::new(),
-            said => database.alive(said)?,
-        };
-        history.history(&memories, &alive)?;
+async fn remove(stores: &Stores, ids: &[u128]) -> Result<(u64, Vec<Deleted>), String> {
+    let memories = stores.rows.still(ids).await?;
+    if let Some(history) = &stores.history {
+        let texts: Vec<String> = memories.iter().map(|memory| memory.text.clone()).collect();
+        let said = on_file(history, move |file| file.messages(&texts)).await?;
+        let alive = if said.is_empty() { said } else { stores.rows.alive(said).await? };
+        let of = memories.clone();
+        on_file(history, move |file| file.history(&of, &alive)).await?;
     }
-    Ok((database.memories(&ids)?, memories))
+    let ids = memories.iter().map(|memory| memory.id).collect();
+    Ok((stores.rows.memories(ids).await?, memories))
 }
 
 /// Leaves a file that outlives a crash of the machine.
@@ -340,8 +406,8 @@ fn leave(mark: &Path) -> std::io::Result<()> {
 
 /// Looks whether anything is left of memories that are gone; a file whose free pages have a text is written anew, and both
 /// are where an earlier purge was not looked after to its end (`open`). For people, what is left.
-fn prove(files: &Files, ids: &[u128], texts: &[String], open: bool) -> Result<Option<String>, PurgeError> {
-    for path in std::iter::once(&files.database).chain(&files.history) {
+fn prove(files: &[PathBuf], ids: &[u128], texts: &[String], open: bool) -> Result<Option<String>, PurgeError> {
+    for path in files {
         let file = Purged::open(path)?;
         let mut left = 0;
         for batch in ids.chunks(BATCH) {
@@ -369,23 +435,33 @@ fn prove(files: &Files, ids: &[u128], texts: &[String], open: bool) -> Result<Op
     Ok(None)
 }
 
-/// Removes rows of a log, some at a time. How many.
-async fn some(
-    file: PathBuf,
-    before: Timestamp,
-    remove: fn(&mut Purged, Timestamp) -> Result<u64, PurgeError>,
-    meter: &Arc<Meter>,
-) -> Result<Result<u64, PurgeError>, String> {
+/// Removes rows of a log, some at a time. How many; the inner error is for people.
+async fn some(log: Log<'_>, before: Timestamp, meter: &Arc<Meter>) -> Result<Result<u64, String>, String> {
     let mut removed = 0;
     loop {
-        meter.check().map_err(|cancelled| cancelled.to_string())?;
-        let file = file.clone();
-        match blocking(move || remove(&mut Purged::open(&file)?, before)).await? {
+        meter.check().map_err(told)?;
+        let done = match log {
+            Log::Accesses(rows) => rows.accesses(before).await,
+            Log::Changes(history) => on_file(history, move |file| file.changes(before)).await,
+        };
+        match done {
             Ok(0) => return Ok(Ok(removed)),
             Ok(rows) => removed += rows,
-            Err(error) => return Ok(Err(error)),
+            Err(why) => return Ok(Err(why)),
         }
     }
+}
+
+fn said(body: &mut Body, id: &str, component: &str, removed: Result<u64, String>) {
+    match removed {
+        Ok(removed) => body.checks.push(Check::passed(id, component, format!("{removed} rows removed"))),
+        Err(why) => unmeasured(body, id, component, why),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // What a `map_err` takes.
+fn told(cancelled: Cancelled) -> String {
+    cancelled.to_string()
 }
 
 fn unmeasured(body: &mut Body, id: &str, component: &str, why: String) {

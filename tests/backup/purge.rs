@@ -5,15 +5,17 @@ use std::fs;
 
 use jiff::Timestamp;
 use memorybank::domain::{
-    IntegrityScope, Level, Outcome, PgvectorEndpoint, PointId, Pruning, Purge, QdrantEndpoint, SecretKey, TaskReport,
-    Trust, VectorStore, Verdict, Work,
+    IntegrityScope, Level, Outcome, PgvectorEndpoint, PointId, PostgresEndpoint, Pruning, Purge, QdrantEndpoint,
+    SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Verdict, Work,
 };
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::bed::Bed;
 use crate::fill::fill;
 use crate::guardian::{query, wait_for};
 use crate::postgres::Postgres;
+use crate::postgres_bank;
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 
 const NAME: &str = "openmemory";
@@ -339,4 +341,160 @@ fn logs_go_by_their_age_and_the_first_and_last_change_of_a_memory_stay() {
     let texts: Vec<_> = after.iter().map(|row| row[0].as_str()).collect();
     assert!(texts.contains(&"twice") && !texts.contains(&"once"), "{texts:?}");
     assert_eq!(rows(&bed, "= 'deleted'")["memories"], kept, "nobody asked for it");
+}
+
+/// All that refers to memories, and how many rows of it there are of one.
+const OF_A_MEMORY: [(&str, &str); 5] = [
+    ("memories", "id"),
+    ("memory_access_logs", "memory_id"),
+    ("memory_status_history", "memory_id"),
+    ("memory_categories", "memory_id"),
+    ("access_controls", "object_id"),
+];
+
+/// The id of a memory on a server, in a statement.
+fn on_server(number: u32) -> String {
+    format!("md5('memory{number}')::uuid")
+}
+
+/// Puts the rows of a bank on a server, with points and entities: of its memories 1 to 20 are accesses, changes of state,
+/// categories and rights; 1 to 4 are deleted, the last of them lately.
+fn put_on(server: &Postgres, name: &str, bed: &mut Bed) {
+    postgres_bank::tables(server, name, 60);
+    postgres_bank::points(server, name, 60);
+    let memory = on_server;
+    let sql = format!(
+        "ALTER TABLE memory_access_logs ADD FOREIGN KEY (memory_id) REFERENCES memories (id);
+         ALTER TABLE memory_status_history ADD FOREIGN KEY (memory_id) REFERENCES memories (id);
+         ALTER TABLE memory_categories ADD FOREIGN KEY (memory_id) REFERENCES memories (id);
+         INSERT INTO memory_access_logs SELECT md5('log' || n)::uuid, md5('memory' || n)::uuid, md5('app')::uuid,
+           '2025-10-02', 'search', '{{}}' FROM generate_series(1, 20) n;
+         INSERT INTO memory_status_history SELECT md5('status' || n)::uuid, md5('memory' || n)::uuid, md5('ada')::uuid,
+           'active', 'deleted', '2025-10-02' FROM generate_series(1, 20) n;
+         INSERT INTO memory_categories SELECT md5('memory' || n)::uuid, md5('food')::uuid FROM generate_series(1, 20) n;
+         INSERT INTO access_controls SELECT md5('access' || n)::uuid, 'app', md5('app')::uuid, 'memory',
+           md5('memory' || n)::uuid, 'allow', '2025-10-02' FROM generate_series(1, 20) n;
+         UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id IN ({}, {}, {});
+         UPDATE memories SET state = 'deleted', deleted_at = now() AT TIME ZONE 'UTC' - interval '1 hour' WHERE id = {};
+         UPDATE memory_access_logs SET accessed_at = now() AT TIME ZONE 'UTC' WHERE memory_id = {};
+         UPDATE memories SET content = 'likes tea, cup 1' WHERE id = {};
+         CREATE TABLE {ENTITIES} (id uuid PRIMARY KEY, vector vector(8), payload jsonb);",
+        memory(1),
+        memory(2),
+        memory(3),
+        memory(4),
+        memory(10),
+        memory(50)
+    );
+    server.psql(name, &sql);
+    let entity = |links: &[u32]| {
+        let links: Vec<_> = links.iter().map(|number| postgres_bank::id(*number).to_string()).collect();
+        json!({"data": "tea", "linked_memory_ids": links})
+    };
+    let entities = [(301, entity(&[1, 2])), (302, entity(&[1, 10]))].map(|(number, payload)| {
+        postgres_bank::row(postgres_bank::id(number), &payload, &postgres_bank::vector(number))
+    });
+    server.psql(name, &format!("INSERT INTO {ENTITIES} VALUES {}", entities.join(", ")));
+    for number in [1, 10] {
+        let sql = format!(
+            "INSERT INTO history (id, memory_id, new_memory, event, created_at, is_deleted) \
+             VALUES ('h{number}', '{}', 'x', 'ADD', '2025-10-01T00:00:00+00:00', 0)",
+            postgres_bank::id(number)
+        );
+        history(bed, &sql);
+    }
+    let key = || SecretKey { name: "db".to_owned(), key: "url".to_owned() };
+    bed.secret("db", "url", &server.url(name));
+    bed.bank.database = Some(SqlDatabase::Postgres(PostgresEndpoint { url: key(), schema: "public".to_owned() }));
+    bed.bank.vector_store = Some(VectorStore::Pgvector(PgvectorEndpoint { url: key(), table: NAME.to_owned() }));
+}
+
+#[test]
+fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let mut bed = Bed::new(20);
+    let url = server.database();
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    put_on(&server, &name, &mut bed);
+    let memory = on_server;
+    let all = || server.value(&name, "SELECT md5(string_agg(m::text, '~' ORDER BY id)) FROM memories m");
+    let count = |table: &str, of: &str| server.value(&name, &format!("SELECT count(*) FROM {table} WHERE {of}"));
+    let (before, rule) = (all(), Purge { access_log_after_seconds: Some(DAY), ..DELETED });
+    let task = purge(&bed, rule);
+    assert!(task.message.contains("nothing is purged: no verified set"), "{task:#?}");
+    bed.run("set", &BOTH);
+
+    // Who may only read is told what is missing; who owns no table removes, and proves nothing.
+    server.psql(&name, "CREATE ROLE keeper LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO keeper");
+    bed.secret("db", "url", &url.replace("memorybank@", "keeper@"));
+    let task = purge(&bed, rule);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(
+        task.message.contains("GRANT SELECT, DELETE ON memory_categories, memory_status_history"),
+        "{}",
+        task.message
+    );
+    assert_eq!((all(), count(NAME, "true")), (before, "60".to_owned()));
+    server.psql(&name, "GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO keeper");
+    let task = purge(&bed, rule);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    for id in ["deleted-points-pruned", "deleted-memories-pruned", "access-log-pruned"] {
+        let check = task.checks.iter().find(|check| check.id == id).unwrap();
+        let told = check.detail.contains("the role keeper may not VACUUM");
+        assert!(check.verdict == Verdict::Unknown && told, "{check:?}");
+    }
+
+    bed.secret("db", "url", &url);
+    let task = purge(&bed, rule);
+    assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
+    for (table, column) in OF_A_MEMORY {
+        let gone = format!("{column} IN ({}, {}, {})", memory(1), memory(2), memory(3));
+        assert_eq!(count(table, &gone), "0", "{table}");
+        assert_eq!(count(table, &format!("{column} = {}", memory(10))), "1", "{table}");
+        assert_eq!(
+            count("pg_stat_user_tables", &format!("relname = '{table}' AND last_vacuum IS NOT NULL")),
+            "1",
+            "{table}"
+        );
+    }
+    assert_eq!((count("memories", "true"), count(NAME, "true")), ("57".to_owned(), "56".to_owned()));
+    assert_eq!(
+        (count("memory_access_logs", "true"), count("memory_status_history", "true")),
+        ("1".to_owned(), "17".to_owned())
+    );
+    let links = format!("SELECT string_agg(payload->>'linked_memory_ids', ';') FROM {ENTITIES}");
+    assert_eq!(server.value(&name, &links), format!("[\"{}\"]", postgres_bank::id(10)));
+    let of = |number| {
+        history(&bed, &format!("SELECT 1 FROM history WHERE memory_id = '{}'", postgres_bank::id(number))).len()
+    };
+    assert_eq!((of(1), of(10)), (0, 1));
+
+    // A copy of a text elsewhere, and a transaction that still sees the rows, are told.
+    let delete = |number: u32| {
+        let sql =
+            format!("UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = {}", memory(number));
+        server.psql(&name, &sql);
+    };
+    delete(30);
+    server.psql(&name, "CREATE TABLE copied AS SELECT content FROM memories");
+    let task = purge(&bed, DELETED);
+    assert!(
+        task.message.contains("1 deleted memories removed, but 1 rows of them are left in copied.content"),
+        "{task:#?}"
+    );
+    server.psql(&name, "DROP TABLE copied");
+    delete(31);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut reader = runtime.block_on(PgConnection::connect(&url)).unwrap();
+    let open = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM memories";
+    runtime.block_on(sqlx::raw_sql(open).execute(&mut reader)).unwrap();
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(
+        task.message.contains("1 transactions at") && task.message.contains("keep the removed rows"),
+        "{}",
+        task.message
+    );
+    runtime.block_on(reader.close()).unwrap();
+    assert_eq!((purge(&bed, DELETED).outcome, count("memories", "true")), (Outcome::Succeeded, "55".to_owned()));
 }

@@ -37,9 +37,13 @@ pub enum Mood {
     Refuses(char),
 }
 
+/// What is done once a text is asked for, and which.
+type Then = (String, Box<dyn FnOnce() + Send>);
+
 struct Shared {
     mood: Mutex<Mood>,
     asked: Mutex<Vec<Vec<String>>>,
+    then: Mutex<Option<Then>>,
     size: usize,
 }
 
@@ -71,7 +75,8 @@ impl Embedder {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { mood: Mutex::new(Mood::Well), asked: Mutex::default(), size });
+        let shared =
+            Arc::new(Shared { mood: Mutex::new(Mood::Well), asked: Mutex::default(), then: Mutex::default(), size });
         let router = Router::new().route("/v1/embeddings", post(answer)).with_state(Arc::clone(&shared));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(async move {
@@ -99,6 +104,11 @@ impl Embedder {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
+    /// Does something as soon as this text is asked for, before the answer.
+    pub fn when_asked(&self, text: &str, then: impl FnOnce() + Send + 'static) {
+        *self.shared.then.lock().unwrap() = Some((text.to_owned(), Box::new(then)));
+    }
+
     /// The texts of each request since the last time that this was asked.
     pub fn asked(&self) -> Vec<Vec<String>> {
         std::mem::take(&mut self.shared.asked.lock().unwrap())
@@ -120,6 +130,10 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Str
     let texts: Vec<String> =
         asked["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
     shared.asked.lock().unwrap().push(texts.clone());
+    let then = shared.then.lock().unwrap().take_if(|(text, _)| texts.contains(text));
+    if let Some((_, then)) = then {
+        then();
+    }
     let mood = {
         let mut mood = shared.mood.lock().unwrap();
         let now = *mood;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use memorybank::bank::recovery::Phase;
+use memorybank::bank::recovery::{Kept, Phase};
 use memorybank::domain::{
     Consent, IntegrityScope, Level, Outcome, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, RecoveryReport,
     RecoveryState, RepairAction, SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Work,
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::bed::Bed;
 use crate::deaths::{journal, leave_outputs, spawn};
-use crate::embedder::{self, Embedder};
+use crate::embedder::{self, Embedder, Mood};
 use crate::guardian::wait_for;
 use crate::postgres::Postgres;
 use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, text, vector};
@@ -46,7 +46,12 @@ impl OnServer {
         bed.bank.database = Some(SqlDatabase::Postgres(PostgresEndpoint { url: key(), schema: "public".to_owned() }));
         let mut scopes = vec![IntegrityScope::Database];
         match &store {
-            Some(VectorStore::Pgvector(_)) => points(&server, &database, MEMORIES),
+            Some(VectorStore::Pgvector(_)) => {
+                points(&server, &database, MEMORIES);
+                let embedded = |number| set_vector(number, &format!("{:?}", embedded(&text(number))));
+                let all = (1..=MEMORIES).filter(|_| model.is_some()).map(embedded);
+                server.psql(&database, &format!("SELECT 1; {}", all.collect::<Vec<_>>().join("; ")));
+            }
             _ => server.psql(&database, "CREATE EXTENSION amcheck"),
         }
         if store.is_some() {
@@ -80,7 +85,7 @@ impl OnServer {
     }
 
     fn set_vector(&self, number: u32, vector: &str) {
-        self.sql(&format!("UPDATE {NAME} SET vector = '{vector}' WHERE id = '{}'", id(number)));
+        self.sql(&set_vector(number, vector));
     }
 
     /// A vector that is none, one that changed without a time, and some that are gone.
@@ -90,6 +95,29 @@ impl OnServer {
         let gone: Vec<_> = (10..18).map(|number| format!("'{}'", id(number))).collect();
         self.sql(&format!("DELETE FROM {NAME} WHERE id IN ({})", gone.join(", ")));
     }
+}
+
+fn set_vector(number: u32, vector: &str) -> String {
+    format!("UPDATE {NAME} SET vector = '{vector}' WHERE id = '{}'", id(number))
+}
+
+fn embedded(text: &str) -> Vec<f32> {
+    embedder::vector(embedder::MODEL, text, SIZE)
+}
+
+/// Takes the hashes of these points away, and their times from the baseline.
+fn unhash(numbers: impl IntoIterator<Item = u32>) -> String {
+    let ids: Vec<_> = numbers.into_iter().map(|number| format!("'{}'", id(number))).collect();
+    format!(
+        "UPDATE {NAME} SET payload = payload - 'hash' || '{{\"updated_at\": \"2025-11-01T00:00:00+00:00\"}}' \
+         WHERE id IN ({})",
+        ids.join(", ")
+    )
+}
+
+/// Edits a row past mem0.
+fn edit(number: u32, text: &str) -> String {
+    format!("UPDATE memories SET content = '{text}', updated_at = '2025-11-01' WHERE id = md5('memory{number}')::uuid")
 }
 
 fn planned(report: &RecoveryReport) -> Vec<(RepairAction, u64, bool)> {
@@ -194,7 +222,6 @@ fn single_points_are_mended_from_rows_on_a_server() {
     let Some(server) = Postgres::start() else { return };
     let (qdrant, model) = (Qdrant::start(), Embedder::start(SIZE));
     qdrant.create(NAME, Config::cosine(SIZE));
-    let embedded = |text: &str| embedder::vector(embedder::MODEL, text, SIZE);
     (1..=MEMORIES).for_each(|number| qdrant.put(NAME, id(number), payload(number), Some(embedded(&text(number)))));
     let store = VectorStore::Qdrant(QdrantEndpoint {
         url: qdrant.url(),
@@ -203,16 +230,21 @@ fn single_points_are_mended_from_rows_on_a_server() {
         tls: Trust::default(),
     });
     let bank = OnServer::with(server, Some(store), Some(&model));
-    // One without a point, one without a hash, and one whose row was edited past mem0.
+    // One without a point, one without a row, one without a hash, and one whose row was edited past mem0.
     qdrant.remove(NAME, id(3));
+    qdrant.put(NAME, id(200), payload(200), Some(embedded(&text(200))));
     let mut unhashed = payload(5);
     unhashed.as_object_mut().unwrap().remove("hash");
     unhashed["updated_at"] = "2025-11-01T00:00:00+00:00".into();
     qdrant.put(NAME, id(5), unhashed, Some(embedded(&text(5))));
-    bank.sql("UPDATE memories SET content = 'likes milk', updated_at = '2025-11-01' WHERE id = md5('memory7')::uuid");
+    bank.sql(&edit(7, "likes milk"));
     let (task, shown) = bank.recover("planner", Consent::None);
-    let steps =
-        [(RepairAction::ReEmbed, 1, true), (RepairAction::SyncText, 1, false), (RepairAction::WriteHash, 1, true)];
+    let steps = [
+        (RepairAction::ReEmbed, 1, true),
+        (RepairAction::DeleteOrphans, 1, false),
+        (RepairAction::SyncText, 1, false),
+        (RepairAction::WriteHash, 1, true),
+    ];
     assert_eq!(planned(&shown), steps, "{task:#?}");
     let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
     assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
@@ -223,6 +255,100 @@ fn single_points_are_mended_from_rows_on_a_server() {
     assert_eq!(made.payload["created_at"], "2025-10-01T00:00:00.000000+00:00", "{}", made.payload);
     assert_eq!(qdrant.point(NAME, id(7)).unwrap().payload["data"], "likes milk");
     assert_eq!(qdrant.point(NAME, id(5)).unwrap().payload["hash"], payload(5)["hash"]);
+    assert_eq!((qdrant.point(NAME, id(200)), qdrant.count(NAME)), (None, u64::from(MEMORIES)));
+}
+
+#[test]
+fn single_points_of_a_table_are_mended_or_as_they_were() {
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let model = Embedder::start(SIZE);
+    let table = VectorStore::Pgvector(PgvectorEndpoint { url: key(), table: NAME.to_owned() });
+    let bank = OnServer::with(server, Some(table), Some(&model));
+    let value = |sql: &str| bank.server.value(&bank.database, sql);
+    let of = |number: u32, what: &str| value(&format!("SELECT {what} FROM {NAME} WHERE id = '{}'", id(number)));
+    // Gone: one that the set has, one that came since. One has no row, one no hash, and of one the row was edited.
+    bank.sql(&format!("DELETE FROM {NAME} WHERE id = '{}'", id(3)));
+    bank.sql(
+        "INSERT INTO memories (id, user_id, app_id, content, metadata, state, created_at) VALUES \
+         (md5('memory98')::uuid, md5('ada')::uuid, md5('app')::uuid, 'likes tea, cup 98', '{}', 'active', '2025-11-01')",
+    );
+    bank.sql(&format!("INSERT INTO {NAME} VALUES {}", row(id(200), &payload(200), &embedded(&text(200)))));
+    let exact = "0.12345678901234567890123";
+    bank.sql(&unhash([5]));
+    bank.sql(&format!("UPDATE {NAME} SET payload = payload || '{{\"score\": {exact}}}' WHERE id = '{}'", id(5)));
+    bank.sql(&edit(7, "likes milk"));
+    let damaged = bank.rows(NAME);
+    let (task, shown) = bank.recover("planner", Consent::None);
+    let steps = [
+        (RepairAction::RestoreCollection, 1, true),
+        (RepairAction::ReEmbed, 1, true),
+        (RepairAction::DeleteOrphans, 1, false),
+        (RepairAction::SyncText, 1, false),
+        (RepairAction::WriteHash, 1, true),
+    ];
+    assert_eq!(planned(&shown), steps, "{task:#?}");
+
+    // Two samples and the text that is new; not the one that was edited.
+    model.set(Mood::WellFor(3));
+    let (task, done) = bank.recover("unlucky", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Failed, RecoveryState::RolledBack), "{task:#?}");
+    assert!(task.message.contains("SyncText of vectors"), "{}", task.message);
+    assert_eq!(bank.rows(NAME), damaged);
+
+    model.set(Mood::Well);
+    let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!(done.lost_memories, Some(2));
+    assert_eq!(journal(&bank.bed).unwrap().kept, [Kept::Table { rows: u64::from(MEMORIES) }], "one quarantine");
+    assert_eq!(value(&format!("SELECT count(*) FROM {NAME}")), "61");
+    assert_eq!(
+        (of(200, "id"), of(3, "payload->>'data'"), of(98, "payload->>'data'")),
+        (String::new(), text(3), text(98))
+    );
+    assert_eq!(
+        (of(98, "payload->>'mcp_client'"), of(7, "payload->>'data'")),
+        ("openmemory".to_owned(), "likes milk".to_owned())
+    );
+    assert_eq!(of(5, "payload->>'hash'"), payload(5)["hash"].as_str().unwrap());
+    assert_eq!(
+        (of(5, "payload->>'score'"), of(5, "payload->>'updated_at'")),
+        (exact.to_owned(), "2025-11-01T00:00:00.000001+00:00".to_owned())
+    );
+    for (number, text) in [(3, text(3)), (98, text(98)), (7, "likes milk".to_owned())] {
+        let near = format!("vector <=> '{:?}' < 0.0001", embedded(&text));
+        assert_eq!(of(number, &near), "t", "{number}");
+    }
+
+    // Somebody writes to a point after it was read: it is theirs.
+    bank.sql(&format!("{}; {}", edit(11, "likes cocoa"), edit(12, "likes water")));
+    let (_, shown) = bank.recover("planner", Consent::None);
+    assert_eq!(planned(&shown), [(RepairAction::SyncText, 2, false)], "{shown:#?}");
+    let keys = r#"{"role": "user", "updated_at": "2025-11-03T00:00:00+00:00"}"#;
+    let theirs = format!("UPDATE {NAME} SET payload = payload || '{keys}' WHERE id = '{}'", id(11));
+    let (url, runtime) = (bank.server.url(&bank.database), tokio::runtime::Runtime::new().unwrap());
+    let mut writer = runtime.block_on(PgConnection::connect(&url)).unwrap();
+    model.when_asked("likes cocoa", move || {
+        std::thread::spawn(move || {
+            runtime.block_on(sqlx::raw_sql(sqlx::AssertSqlSafe(theirs)).execute(&mut writer)).unwrap();
+        })
+        .join()
+        .unwrap();
+    });
+    let (task, done) = bank.recover("mender", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!((of(11, "payload->>'data'"), of(11, "payload->>'role'")), (text(11), "user".to_owned()));
+    assert_eq!(of(12, "payload->>'data'"), "likes water");
+
+    // Who may only read is told what is missing.
+    let left = bank.rows(NAME);
+    bank.sql("CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
+    bank.bed.secret("database", "url", &url.replace("memorybank@", "reader@"));
+    let (_, told) = bank.recover("reader", Consent::Lossless);
+    assert_eq!((told.state, told.plan.steps.len()), (RecoveryState::Nothing, 0), "{told:#?}");
+    let words =
+        format!("the role reader may not change the points of public.{NAME}: GRANT SELECT, INSERT, UPDATE, DELETE");
+    assert!(told.plan.unmended.iter().any(|line| line.contains(&words)), "{told:#?}");
+    assert_eq!(bank.rows(NAME), left);
 }
 
 #[test]
@@ -285,6 +411,37 @@ fn who_is_killed_leaves_a_table_that_the_same_run_puts_back_and_mends() {
         assert_eq!(bank.rows(NAME), good, "{moment}");
     }
     assert!(working >= 1, "one was killed while it changed the bank");
+
+    // In the middle of single points, the first of which are written.
+    bank.sql(&unhash(1..=40));
+    let damaged = bank.rows(NAME);
+    let last = (1..=40).map(id).max().unwrap();
+    bank.sql(&format!(
+        "CREATE TRIGGER slow BEFORE UPDATE ON {NAME} FOR EACH ROW WHEN (NEW.id = '{last}') EXECUTE FUNCTION slow()"
+    ));
+    let mut child = spawn(&bank.bed, "points", Consent::Lossless);
+    let reached = || bank.server.value("postgres", &format!("SELECT count(*) {sleeping}")) == "1";
+    wait_for("the last point", || (reached() || child.try_wait().unwrap().is_some()).then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bank.sql(&format!("SELECT pg_terminate_backend(pid, 10000) {sleeping}; DROP TRIGGER slow ON {NAME}"));
+    let unhashed =
+        || bank.server.value(&bank.database, &format!("SELECT count(*) FROM {NAME} WHERE NOT payload ? 'hash'"));
+    assert_eq!((journal(&bank.bed).unwrap().phase, unhashed()), (Phase::Working, "8".to_owned()));
+    // Somebody's own change of a point that was written stays.
+    let theirs = (1..=40).map(id).min().unwrap();
+    bank.sql(&format!(
+        "UPDATE {NAME} SET payload = payload || '{{\"updated_at\": \"2025-11-02\"}}' WHERE id = '{theirs}'"
+    ));
+    let (_, shown) = bank.recover("points", Consent::None);
+    assert!(shown.verified_before.contains("was rolled back first"), "{shown:#?}");
+    assert_eq!(unhashed(), "39");
+    let again = r#"{"updated_at": "2025-11-01T00:00:00+00:00"}"#;
+    bank.sql(&format!("UPDATE {NAME} SET payload = payload - 'hash' || '{again}' WHERE id = '{theirs}'"));
+    assert_eq!(bank.rows(NAME), damaged);
+    let (task, done) = bank.recover("points", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!(unhashed(), "0");
 }
 
 #[test]

@@ -162,7 +162,7 @@ async fn a_table_that_is_gone_or_none_of_mem0s_and_a_server_that_is_away_are_tol
     let task = table.check(Level::Full).await;
     assert_eq!((task.corruption.len(), task.outcome), (0, Outcome::Unknown));
     let told = task.checks.iter().map(|check| check.detail.as_str()).collect::<Vec<_>>().join("; ");
-    assert!(told.contains("does not let this user read the table") && !told.contains("r1ght"), "{told}");
+    assert!(told.contains("does not let this user read or change the table") && !told.contains("r1ght"), "{told}");
 
     table.server.crash();
     let task = table.check(Level::Full).await;

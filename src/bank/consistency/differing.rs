@@ -22,6 +22,8 @@ pub struct Differing {
     pub faults: Faults,
     /// The text beside the vector.
     pub data: Option<String>,
+    /// The digest of all that is beside the vector; none where there is no point.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Who does something about what differs. Errors are words for people.
@@ -74,5 +76,7 @@ fn look(row: Option<&Row>, point: Option<Point>, clock: Clock) -> Option<Differi
     let judgement = judge(row, point.as_ref(), clock);
     let id = row.map(|row| PointId::Uuid(row.id)).or(point.as_ref().map(|point| point.id))?;
     let told = !judgement.young && !judgement.faults.is_empty();
-    told.then(|| Differing { id, faults: judgement.faults, data: point.and_then(|point| point.payload.data) })
+    let digest = point.as_ref().map(|point| point.payload.digest);
+    let data = point.and_then(|point| point.payload.data);
+    told.then_some(Differing { id, faults: judgement.faults, data, digest })
 }

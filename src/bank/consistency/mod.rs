@@ -17,4 +17,4 @@ pub use differing::{BATCH, Differing, Taker, differing};
 pub use entities::{Links, check_links};
 pub use points::{MemoryPoints, Points, after};
 pub use rows::{Database, RowReader, SqlSide};
-pub use source::StoredPoints;
+pub use source::{StoredPoints, of_entities};

@@ -25,12 +25,7 @@ impl StoredPoints {
         store: &VectorStore,
         secrets: &impl Secrets,
     ) -> Result<Option<Self>, String> {
-        let mut store = store.clone();
-        match &mut store {
-            VectorStore::Qdrant(endpoint) => endpoint.collection.push_str(ENTITIES),
-            VectorStore::Pgvector(endpoint) => endpoint.table.push_str(ENTITIES),
-        }
-        let entities = Self::open(namespace, &store, false, secrets).await?;
+        let entities = Self::open(namespace, &of_entities(store), false, secrets).await?;
         Ok(entities.there.is_some().then_some(entities))
     }
 
@@ -61,6 +56,16 @@ impl StoredPoints {
         self.walk = walk.last().and_then(after).map(|next| (walk, next));
         Ok(page)
     }
+}
+
+/// Where mem0 keeps the entities of memories that are in a store.
+pub fn of_entities(store: &VectorStore) -> VectorStore {
+    let mut store = store.clone();
+    match &mut store {
+        VectorStore::Qdrant(endpoint) => endpoint.collection.push_str(ENTITIES),
+        VectorStore::Pgvector(endpoint) => endpoint.table.push_str(ENTITIES),
+    }
+    store
 }
 
 impl Points for StoredPoints {

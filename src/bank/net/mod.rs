@@ -5,3 +5,4 @@ pub(super) mod address;
 pub(super) mod http;
 pub(super) mod postgres;
 pub(super) mod secret;
+pub(super) mod vacuum;

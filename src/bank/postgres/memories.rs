@@ -263,12 +263,13 @@ impl PostgresReader {
 }
 
 /// Ids as they stand in a statement.
-fn array(ids: &[u128]) -> String {
+pub(super) fn array(ids: &[u128]) -> String {
     let ids: Vec<String> = ids.iter().map(|id| format!("'{}'", PointId::Uuid(*id))).collect();
     format!("ARRAY[{}]::uuid[]", ids.join(", "))
 }
 
-fn id(row: &PgRow) -> Result<u128, sqlx::Error> {
+/// The id that a row begins with.
+pub(super) fn id(row: &PgRow) -> Result<u128, sqlx::Error> {
     Ok(u128::from_be_bytes(fixed(row, 0)?.ok_or(sqlx::Error::RowNotFound)?))
 }
 

@@ -1,4 +1,4 @@
-//! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions.
+//! A bank's database on a PostgreSQL server: what is asked of it, all in read-only sessions but for a purge.
 
 mod activity;
 mod amcheck;
@@ -6,6 +6,7 @@ mod catalogue;
 mod count;
 mod memories;
 mod optimize;
+mod purge;
 mod rows;
 mod session;
 
@@ -19,6 +20,7 @@ pub use activity::{Activity, activity};
 pub use count::count_rows;
 pub use memories::{PostgresMemories, PostgresReader};
 pub use optimize::{Optimized, optimize_pgvector, optimize_postgres};
+pub use purge::PurgedServer;
 
 /// The check that is the connection itself.
 const CONNECTION: &str = "postgres-connection";

@@ -15,15 +15,19 @@ const SILENCE: Duration = Duration::from_mins(16);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// One read-only session with the server, and the schema that is looked at.
+/// One session with the server, which reads unless a transaction says otherwise, and the schema that is looked at.
 #[derive(Debug)]
 pub(super) struct Session {
-    connection: PgConnection,
-    place: String,
+    pub connection: PgConnection,
+    /// HOST:PORT.
+    pub place: String,
     pub schema: String,
 }
 
 impl Session {
+    /// How long the server is waited for where it is not heard of.
+    pub const SILENCE: Duration = SILENCE;
+
     /// Logs in; for people why not.
     pub async fn open(url: &str, schema: &str) -> Result<Self, String> {
         match connect(url, STATEMENT).await {

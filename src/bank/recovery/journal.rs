@@ -193,6 +193,11 @@ impl Quarantine {
         self.folder.join("table.copy.zst")
     }
 
+    /// Where the points of it are noted that are written or removed.
+    pub fn touched(&self) -> PathBuf {
+        self.folder.join("points.touched")
+    }
+
     /// Keeps a copy of a file, on the disk before this returns.
     pub fn keep(&self, from: &Path, to: &Path) -> Result<(), QuarantineError> {
         if let Some(folder) = to.parent() {

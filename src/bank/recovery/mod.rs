@@ -5,6 +5,7 @@ mod journal;
 mod salvage;
 mod server;
 mod temporary;
+mod touched;
 mod tree;
 
 pub use files::{Right, is_lost, like, put_file_back, put_files, within};
@@ -15,4 +16,5 @@ pub use server::{
     remove_beside, write_live,
 };
 pub use temporary::{Temporary, leftovers};
+pub use touched::Touched;
 pub use tree::{ArchivedFile, TreeError, archived};

@@ -33,7 +33,7 @@ pub use history::check_history;
 pub use memories::{MemoryReader, MemorySpan};
 pub use mend::{MendError, Stand, index_names, locate, overwrite, put_back, reindex, reindex_mends};
 pub use optimize::{OptimizeError, Optimized, optimize};
-pub use purge::{Deleted, PurgeError, Purged};
+pub use purge::{Deleted, DeletedPage, PurgeError, Purged};
 pub use query::SqliteError;
 pub use scratch::{free, wipe};
 pub use stock::{Stock, take_stock};

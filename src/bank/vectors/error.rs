@@ -122,7 +122,11 @@ impl PgvectorError {
             Some("XX001" | "XX002" | "58030" | "58P01") => {
                 Self::Damaged { place, sqlstate: sqlstate.unwrap_or_default() }
             }
-            Some("42501") => Self::Denied { place, told: "does not let this user read the table".to_owned() },
+            Some("42501") => Self::Denied { place, told: "does not let this user read or change the table".to_owned() },
+            Some("55P03") => {
+                let told = "has somebody who keeps rows of the table locked for more than 10 s".to_owned();
+                Self::Failed { place, told }
+            }
             _ if denied => Self::Denied { place, told },
             _ => Self::Failed { place, told },
         }

@@ -1,6 +1,7 @@
 //! The points of a bank, whatever its vector store: page after page in the order of their ids, an exact count, and
-//! what the store says of itself. Nothing is written but that points are removed.
+//! what the store says of itself; and single points that are changed or removed.
 
+mod change;
 mod error;
 mod pgvector;
 mod walk;
@@ -10,6 +11,7 @@ use super::qdrant::{Client, Wanted};
 use crate::domain::{PointId, VectorStore};
 use crate::engine::integrity::vectors::{Collection, Shards};
 
+pub use change::{Change, Seen};
 pub use error::{PgvectorError, VectorError};
 pub use walk::Walk;
 
@@ -127,6 +129,15 @@ impl VectorSource {
             Self::Pgvector(table) => table.0.remove(ids).await?,
         }
         Ok(())
+    }
+
+    /// Has a server of PostgreSQL free what is left of removed rows, after it waited for those who still see such that were just
+    /// `removed`; Qdrant does so by itself. The error says, for people, why it did not.
+    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
+        match self {
+            Self::Qdrant { .. } => Ok(()),
+            Self::Pgvector(table) => table.0.vacuum(removed).await,
+        }
     }
 
     /// The points in the order of their ids. `collection` is what [`Self::collection`] said.

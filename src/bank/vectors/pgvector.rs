@@ -12,6 +12,7 @@ use super::error::PgvectorError;
 use crate::bank::Secrets;
 use crate::bank::net::postgres::{connect, failed, heard};
 use crate::bank::net::secret::Held;
+use crate::bank::net::vacuum::vacuum;
 use crate::domain::{Payload, PgvectorEndpoint, Point, PointId};
 use crate::engine::integrity::sqlite::uuid;
 use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, payload};
@@ -62,9 +63,10 @@ pub(super) struct Rows {
     last: Option<u128>,
 }
 
+/// One transaction.
 #[derive(Debug)]
-struct Session {
-    connection: PgConnection,
+pub(super) struct Session {
+    pub connection: PgConnection,
     place: String,
 }
 
@@ -81,6 +83,10 @@ impl Table {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// What the catalogue says of the table.
@@ -155,16 +161,25 @@ impl Table {
     }
 
     pub async fn remove(&self, ids: &[PointId]) -> Result<(), PgvectorError> {
-        let (connection, place) = connect(&self.url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
-        let mut session = Session { connection, place };
+        let mut session = Session::write(&self.url).await?;
         let sql = format!("DELETE FROM {} WHERE id = ANY($1::text[]::uuid[])", quoted(&self.name));
-        session.run("BEGIN READ WRITE".to_owned()).await?;
         let query = sqlx::query(AssertSqlSafe(sql)).bind(uuids(ids));
         let done = heard(SILENCE, query.execute(&mut session.connection)).await;
         done.map_err(|error| session.failed(&error))?;
         session.run("COMMIT".to_owned()).await?;
         session.end().await;
         Ok(())
+    }
+
+    /// Has the server free what is left of removed rows; the error says, for people, why it did not.
+    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
+        let told = |error: PgvectorError| error.to_string();
+        let mut session = Session::begin(&self.url).await.map_err(told)?;
+        session.run("COMMIT".to_owned()).await.map_err(told)?;
+        let place = session.place.clone();
+        let done = vacuum(&mut session.connection, &place, &[quoted(&self.name)], removed).await;
+        session.end().await;
+        done
     }
 
     pub async fn walk(&self, collection: &Collection, reading: Reading) -> Result<Rows, PgvectorError> {
@@ -189,7 +204,7 @@ impl Table {
 }
 
 /// As text; a number is no id of a table.
-fn uuids(ids: &[PointId]) -> Vec<String> {
+pub(super) fn uuids(ids: &[PointId]) -> Vec<String> {
     ids.iter().filter(|id| matches!(id, PointId::Uuid(_))).map(PointId::to_string).collect()
 }
 
@@ -229,22 +244,26 @@ impl Rows {
     }
 }
 
-fn point(row: &PgRow, reading: Reading) -> Result<Point, sqlx::Error> {
+/// A point of a row with its id, and as much more as was read, in this order.
+pub(super) fn point(row: &PgRow, reading: Reading) -> Result<Point, sqlx::Error> {
     let id = row.try_get_raw(0)?;
     let bytes: [u8; 16] = id.as_bytes().map_err(sqlx::Error::Decode)?.try_into().map_err(odd)?;
     let mut column = 1;
     let mut read = Payload::default();
     if reading.payload {
-        let text: Option<&str> = row.try_get(column)?;
-        // What is no object lacks every key, and is told by that.
-        read = payload(match text.map(serde_json::from_str).transpose().map_err(odd)? {
-            Some(Value::Object(map)) => map,
-            _ => Map::new(),
-        });
+        read = payload(map(row.try_get(column)?).map_err(odd)?);
         column += 1;
     }
     let vector = if reading.vector { vector(row, column)? } else { None };
     Ok(Point { id: PointId::Uuid(u128::from_be_bytes(bytes)), payload: read, vector })
+}
+
+/// What is no object lacks every key, and is told by that.
+pub(super) fn map(text: Option<&str>) -> serde_json::Result<Map<String, Value>> {
+    Ok(match text.map(serde_json::from_str).transpose()? {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    })
 }
 
 /// pgvector sends the number of numbers, two bytes that are zero, and the numbers.
@@ -267,34 +286,48 @@ fn vector(row: &PgRow, column: usize) -> Result<Option<Vec<f32>>, sqlx::Error> {
     Ok(Some(numbers.chunks_exact(4).map(|four| f32::from_be_bytes([four[0], four[1], four[2], four[3]])).collect()))
 }
 
-fn odd(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+pub(super) fn odd(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(why.into())
 }
 
 impl Session {
+    /// How long the server is waited for where it is not heard of.
+    pub const SILENCE: Duration = SILENCE;
+
     /// Begins to look at the database as it is now.
-    async fn begin(url: &str) -> Result<Self, PgvectorError> {
+    pub async fn begin(url: &str) -> Result<Self, PgvectorError> {
+        Self::with(url, &["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]).await
+    }
+
+    /// Begins to write; who has a row locked is not waited for long.
+    pub async fn write(url: &str) -> Result<Self, PgvectorError> {
+        Self::with(url, &["BEGIN READ WRITE", "SET LOCAL lock_timeout = '10s'"]).await
+    }
+
+    async fn with(url: &str, statements: &[&str]) -> Result<Self, PgvectorError> {
         let (connection, place) = connect(url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
         let mut session = Self { connection, place };
-        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await?;
+        for statement in statements {
+            session.run((*statement).to_owned()).await?;
+        }
         Ok(session)
     }
 
-    async fn run(&mut self, sql: String) -> Result<(), PgvectorError> {
+    pub async fn run(&mut self, sql: String) -> Result<(), PgvectorError> {
         let done = heard(SILENCE, sqlx::query(AssertSqlSafe(sql)).execute(&mut self.connection)).await;
         done.map(drop).map_err(|error| self.failed(&error))
     }
 
-    fn failed(&self, error: &sqlx::Error) -> PgvectorError {
+    pub fn failed(&self, error: &sqlx::Error) -> PgvectorError {
         PgvectorError::of(failed(error, &self.place))
     }
 
-    /// It was read; whether the server hears the farewell changes nothing.
-    async fn end(self) {
+    /// It is done; whether the server hears the farewell changes nothing.
+    pub async fn end(self) {
         let _ = heard(FAREWELL, self.connection.close()).await;
     }
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -65,12 +65,22 @@ pub struct Known {
     pub databases: BTreeMap<String, DatabaseKnown>,
     /// Where the bank has its points in Qdrant.
     pub collection: Option<CollectionKnown>,
-    /// Where it has them in a table on a server that can be mended from the set.
+    /// Where it has them in a table on a server, of which the set has points to put back.
     pub table: Option<TableKnown>,
     /// What can be done about single points there, or why nothing.
     pub points: Option<Result<PointsKnown, String>>,
     /// By component, the paths which the set has just as the manifest of the tree has them.
     pub trees: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Known {
+    /// Whether more points are missing than the set gives back to a table.
+    fn lacks(&self, event: &CorruptionEvent) -> bool {
+        let given = self.table.map(|table| table.missing);
+        let embeddable = |points: &PointsKnown| given.is_some_and(|given| points.embeddable > given);
+        event.invariant.as_deref() == Some("I1")
+            && self.points.as_ref().is_some_and(|p| p.as_ref().is_ok_and(embeddable))
+    }
 }
 
 /// A plan, and which damage each step is for.
@@ -98,7 +108,12 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     let mut open: Vec<(usize, String)> = Vec::new();
     for (at, event) in events.iter().enumerate() {
         match need(event, known) {
-            Some(need) => needs.entry((&event.component, need)).or_default().push(at),
+            Some(need) => {
+                needs.entry((&event.component, need)).or_default().push(at);
+                if need == Need::Points && known.lacks(event) {
+                    needs.entry((&event.component, Need::Repair(Repair::Embed))).or_default().push(at);
+                }
+            }
             None => open.push((at, format!("this version mends no such damage. {}", event.advice))),
         }
     }
@@ -129,9 +144,12 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
             }
             (Need::Points, Some(facts)) => of_collection(&facts).map(|step| vec![step]).ok_or(NOTHING.to_owned()),
             (Need::File, _) => Ok(vec![of_files(component, at.len())]),
-            (Need::Repair(_), _) if restored => Err("recover again once the collection was put back".to_owned()),
+            // Of a table only single points are put back: what they do not mend goes on after it.
+            (Need::Repair(_), _) if restored && known.table.is_none() => {
+                Err("recover again once the collection was put back".to_owned())
+            }
             (Need::Repair(repair), _) => match &known.points {
-                Some(Ok(known)) => repair.steps(known),
+                Some(Ok(points)) => repair.steps(points, known.table.map_or(0, |table| table.missing)),
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(NOTHING.to_owned()),
             },
@@ -201,10 +219,12 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
         };
     }
     if event.component == VECTORS {
-        if let Some(table) = known.table {
-            return table.helps(event, broken || silent).then_some(Need::Points);
+        if known.table.is_some_and(|table| table.helps(event, broken || silent)) {
+            return Some(Need::Points);
         }
-        let facts = known.collection?;
+        let Some(facts) = known.collection else {
+            return known.points.as_ref().and_then(|_| Repair::of(event)).map(Need::Repair);
+        };
         let lost = event.invariant.as_deref() == Some("I1") && event.severity == Severity::Critical;
         let lost = lost && (facts.restore.is_some() || !facts.there);
         let absent = id == check::COLLECTION && !facts.there;

@@ -29,25 +29,31 @@ const WORDS: &str = "text_lemmatized";
 impl MemoryText {
     /// The payload of a point that is made anew.
     pub fn payload(&self) -> Map<String, Value> {
-        let mut payload = Map::new();
+        let mut payload = self.text();
         payload.insert("user_id".to_owned(), json!(self.user));
         payload.insert("source_app".to_owned(), json!("openmemory"));
         payload.extend(self.app.as_ref().map(|app| ("mcp_client".to_owned(), json!(app))));
         payload.extend(iso(self.created.as_deref()).map(|time| ("created_at".to_owned(), json!(time))));
-        self.write_into(&mut payload);
         payload
     }
 
-    /// Puts the text of the row in place of another one.
-    pub fn write_into(&self, payload: &mut Map<String, Value>) {
-        payload.insert("data".to_owned(), json!(self.content));
-        payload.insert("hash".to_owned(), json!(hash(&self.content)));
-        payload.extend(
+    /// What puts the text of the row in place of another one beside a vector.
+    pub fn keys(&self, payload: &Map<String, Value>) -> Map<String, Value> {
+        let mut keys = self.text();
+        if payload.contains_key(WORDS) {
+            keys.insert(WORDS.to_owned(), json!(self.content));
+        }
+        keys
+    }
+
+    fn text(&self) -> Map<String, Value> {
+        let mut keys = Map::new();
+        keys.insert("data".to_owned(), json!(self.content));
+        keys.insert("hash".to_owned(), json!(hash(&self.content)));
+        keys.extend(
             iso(self.updated.as_deref().or(self.created.as_deref())).map(|time| ("updated_at".to_owned(), json!(time))),
         );
-        if payload.contains_key(WORDS) {
-            payload.insert(WORDS.to_owned(), json!(self.content));
-        }
+        keys
     }
 }
 
@@ -105,17 +111,19 @@ mod tests {
 
     #[test]
     fn a_text_takes_the_place_of_another_and_leaves_what_else_there_is() {
-        let Value::Object(mut payload) = json!({
+        let Value::Object(payload) = json!({
             "data": "likes coffee", "hash": "x", "user_id": "ada", "role": "user", "text_lemmatized": "like coffee",
         }) else {
             panic!()
         };
-        MemoryText { updated: Some("2025-07-02 10:00:00".to_owned()), ..memory() }.write_into(&mut payload);
-        assert_eq!(payload["data"], "likes tea");
-        assert_eq!(payload["text_lemmatized"], "likes tea");
-        assert_eq!(payload["role"], "user");
-        assert_eq!(payload["updated_at"], "2025-07-02T10:00:00.000000+00:00");
-        assert_eq!(payload["hash"], hash("likes tea").as_str());
+        let keys = MemoryText { updated: Some("2025-07-02 10:00:00".to_owned()), ..memory() }.keys(&payload);
+        let expected = json!({
+            "data": "likes tea", "hash": hash("likes tea"), "text_lemmatized": "likes tea",
+            "updated_at": "2025-07-02T10:00:00.000000+00:00",
+        });
+        assert_eq!(json!(keys), expected);
+        let keys = memory().keys(&Map::new());
+        assert!(!keys.contains_key("text_lemmatized"), "{keys:?}");
     }
 
     #[test]

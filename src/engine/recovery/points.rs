@@ -97,8 +97,8 @@ impl Repair {
         matches!(self, Self::Embed | Self::Text { .. })
     }
 
-    /// The steps of a plan that do it; for people, why there is none.
-    pub(super) fn steps(self, known: &PointsKnown) -> Result<Vec<RecoveryStep>, String> {
+    /// The steps of a plan that do it, where a set gives back so many of the missing points; for people, why there is none.
+    pub(super) fn steps(self, known: &PointsKnown, given: u64) -> Result<Vec<RecoveryStep>, String> {
         let mut model = None;
         if self.embeds() {
             model = Some(match &known.model {
@@ -132,7 +132,7 @@ impl Repair {
         let steps = match self {
             Self::Embed => {
                 let detail = format!("texts of {} bytes in all, {by}", known.bytes);
-                vec![step(RepairAction::ReEmbed, known.embeddable, proven, 0, detail)]
+                vec![step(RepairAction::ReEmbed, known.embeddable.saturating_sub(given), proven, 0, detail)]
             }
             Self::Orphans if known.broken > 0 => {
                 let broken = known.broken;

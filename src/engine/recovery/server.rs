@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{CorruptionType, Severity};
-    use crate::engine::recovery::{DatabaseKnown, Known, plan};
+    use crate::engine::recovery::{DatabaseKnown, Known, Model, PointsKnown, plan};
 
     fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
         CorruptionEvent {
@@ -106,6 +106,47 @@ mod tests {
             assert_eq!(planned.plan.set.is_some(), !cured.is_empty());
             assert!(planned.plan.steps.iter().all(|step| step.lossless && step.items == changed + missing));
         }
+    }
+
+    #[test]
+    fn what_the_set_does_not_give_back_is_embedded_after_it() {
+        let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
+        let orphan = event("consistency-orphans", VECTORS, "points", CorruptionType::DataInconsistency);
+        let known = |missing, points| Known {
+            set: Some("set".to_owned()),
+            table: Some(TableKnown { changed: 0, missing }),
+            points: Some(points),
+            ..Known::default()
+        };
+        let points = PointsKnown {
+            model: Model::Proven("m".to_owned()),
+            seconds_per_thousand: None,
+            embeddable: 5,
+            bytes: 50,
+            originals: 0,
+            others: 0,
+            unhashed: 0,
+            orphans: 7,
+            broken: 0,
+            rotten: false,
+        };
+        let events = [gone, orphan];
+        let orphans = (RepairAction::DeleteOrphans, 7);
+        for (missing, expected) in [
+            (0, vec![(RepairAction::ReEmbed, 5), orphans]),
+            (3, vec![(RepairAction::RestoreCollection, 3), (RepairAction::ReEmbed, 2), orphans]),
+            (5, vec![(RepairAction::RestoreCollection, 5), orphans]),
+        ] {
+            let planned = plan(&events, &known(missing, Ok(points.clone())));
+            let steps: Vec<_> = planned.plan.steps.iter().map(|step| (step.action, step.items)).collect();
+            assert_eq!((steps, planned.plan.unmended.len()), (expected, 0));
+        }
+        let undeclared = PointsKnown { model: Model::Undeclared, ..points };
+        let planned = plan(&events, &known(3, Ok(undeclared)));
+        assert_eq!((planned.plan.steps.len(), planned.plan.unmended.len()), (2, 1), "what is left is told");
+        let planned = plan(&events, &known(3, Err("no right".to_owned())));
+        assert_eq!(planned.plan.steps.len(), 1);
+        assert!(planned.plan.unmended[0].contains("no right"), "{:?}", planned.plan.unmended);
     }
 
     #[test]

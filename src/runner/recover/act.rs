@@ -12,7 +12,8 @@ use super::sqlite_files;
 use crate::bank::Meter;
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{
-    Kept, Phase, Quarantine, QuarantineError, Temporary, deleted, leftovers, like, put_file_back, put_files, within,
+    Kept, Phase, Quarantine, QuarantineError, Temporary, Touched, deleted, leftovers, like, put_file_back, put_files,
+    within,
 };
 use crate::bank::sqlite::{self, CopyError, free, locate, overwrite, put_back, reindex};
 use crate::domain::{
@@ -58,7 +59,8 @@ impl<E: Exchange> Steps<'_, E> {
         for at in steps {
             let step = &plan.steps[*at];
             let points = Repair::of_step(step).is_some();
-            if points && quarantine.journal.kept.iter().any(|kept| matches!(kept, Kept::Collection { .. })) {
+            let all = |kept: &Kept| matches!(kept, Kept::Collection { .. } | Kept::Table { .. });
+            if points && quarantine.journal.kept.iter().any(all) {
                 continue;
             }
             let of_server = self.keep_of_server(step, &quarantine).await;
@@ -97,23 +99,24 @@ impl<E: Exchange> Steps<'_, E> {
         plan: &RecoveryPlan,
         steps: &[usize],
     ) -> Result<(), String> {
+        let touched = Touched::of(&quarantine.touched());
         for (number, at) in steps.iter().enumerate() {
             self.meter.check().map_err(|cancelled| cancelled.to_string())?;
             quarantine.enter(Phase::Working, number + 1).map_err(|error| error.to_string())?;
             let step = &plan.steps[*at];
-            let done = self.step(step).await;
+            let done = self.step(step, &touched).await;
             done.map_err(|why| format!("{} of {}: {why}", step.action.name(), step.target))?;
         }
         Ok(())
     }
 
-    async fn step(&self, step: &RecoveryStep) -> Result<(), String> {
-        if let Some(done) = self.step_on_server(step).await {
+    async fn step(&self, step: &RecoveryStep, touched: &Touched) -> Result<(), String> {
+        if let Some(done) = self.step_on_server(step, touched).await {
             return done;
         }
         let target = step.target.as_str();
         if let Some(repair) = Repair::of_step(step) {
-            return self.points(repair, step.items).await;
+            return self.points(repair, step.items, touched).await;
         }
         match step.action {
             RepairAction::Reindex => {

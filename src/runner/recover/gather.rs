@@ -116,13 +116,12 @@ impl<E: Exchange> Runner<E> {
             let rows = copied.as_ref().and_then(|copied| copied.copy.as_ref()).map(SqliteCopy::path);
             let facts = self.of_collection(spec, client, endpoint, restore, started, rows, meter).await?;
             sources.known.collection = facts;
-            if facts.is_some_and(|facts| facts.there) && events.iter().any(|event| Repair::of(event).is_some()) {
-                sources.sides = self.copies_of_sides(spec, copies, meter).await?;
+            if facts.is_some_and(|facts| facts.there) {
+                self.of_single(spec, events, &mut sources, copies, meter).await?;
             }
-            if let Some(sides) = &sources.sides {
-                sources.known.points = Some(self.of_points(spec, sides, meter).await);
-                meter.check().map_err(|cancelled| cancelled.to_string())?;
-            }
+        }
+        if matches!(spec.bank.vector_store, Some(VectorStore::Pgvector(_))) {
+            self.of_single(spec, events, &mut sources, copies, meter).await?;
         }
         self.of_server(spec, events, &mut sources, copies, meter).await?;
         for tree in &spec.bank.files {
@@ -138,6 +137,30 @@ impl<E: Exchange> Runner<E> {
             sources.files.insert(component, right);
         }
         Ok(Ok(sources))
+    }
+
+    /// What can be done about single points, where any of the damage is in such.
+    async fn of_single(
+        &self,
+        spec: &RunSpec,
+        events: &[CorruptionEvent],
+        sources: &mut Sources,
+        copies: &mut Copies<'_>,
+        meter: &Arc<Meter>,
+    ) -> Result<(), String> {
+        if !events.iter().any(|event| event.component == VECTORS && Repair::of(event).is_some()) {
+            return Ok(());
+        }
+        sources.sides = self.copies_of_sides(spec, copies, meter).await?;
+        if let Some(sides) = &sources.sides {
+            let known = match self.may_write_points(spec).await {
+                Ok(()) => self.of_points(spec, sides, meter).await,
+                Err(why) => Err(why),
+            };
+            sources.known.points = Some(known);
+            meter.check().map_err(|cancelled| cancelled.to_string())?;
+        }
+        Ok(())
     }
 
     /// The newest set that was verified, or the one that is named, with the digest of its manifest; none where there is

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::act::Steps;
 use crate::bank::consistency::{Differing, SqlSide, StoredPoints, Taker, differing};
 use crate::bank::embed::{self, Embedder};
-use crate::bank::qdrant::{Client, NewPoint, Wanted};
+use crate::bank::recovery::Touched;
 use crate::bank::sqlite::{LastChange, SqliteCopy, having_rows, last_changes, locate, texts};
+use crate::bank::vectors::{Change, Seen, VectorError, VectorSource};
 use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Point, PointId, RunSpec};
+use crate::domain::{Point, PointId, RunSpec, VectorStore};
 use crate::engine::consistency::{Fault, Sampled};
 use crate::engine::integrity::sqlite::date;
 use crate::engine::integrity::vectors::payload;
@@ -206,12 +207,14 @@ impl<E: Exchange> Runner<E> {
     }
 }
 
-/// Mends points of one kind, a few at a time, and holds each against what was written.
+/// Mends points of one kind, a few at a time, and holds each against what was written. A point that changed since both sides
+/// were read is left alone.
 struct Mender<'a> {
     repair: Repair,
     sides: &'a Sides,
-    client: &'a Client,
-    collection: &'a str,
+    source: VectorSource,
+    /// Where points are noted before they are written; none where the store is kept as a whole.
+    touched: Option<&'a Touched>,
     /// The name of the dense vector.
     name: String,
     embedder: Option<Embedder>,
@@ -222,79 +225,59 @@ struct Mender<'a> {
 
 impl Taker for Mender<'_> {
     async fn take(&mut self, batch: Vec<Differing>) -> Result<(), String> {
-        let fault = self.repair.fault();
         match self.repair {
             Repair::Embed => {
                 let memories = self.sides.missing(&batch).await?;
-                let payloads = memories.iter().map(|memory| (memory.id, memory.payload())).collect();
-                self.write(memories, payloads).await
+                self.embed(memories, BTreeMap::new()).await
             }
             Repair::Text { originals } => {
                 let mut memories = self.sides.edited(&batch, originals).await?;
-                if memories.is_empty() {
-                    return Ok(());
-                }
                 let points: Vec<_> = memories.iter().map(|memory| PointId::Uuid(memory.id)).collect();
-                let found = self.client.payloads(self.collection, &points).await.map_err(|error| error.to_string())?;
-                let mut payloads: BTreeMap<_, _> = found
-                    .into_iter()
-                    .filter_map(|(id, payload)| if let PointId::Uuid(id) = id { Some((id, payload)) } else { None })
-                    .collect();
-                memories.retain(|memory| payloads.contains_key(&memory.id));
-                for memory in &memories {
-                    payloads.entry(memory.id).and_modify(|payload| memory.write_into(payload));
-                }
-                self.write(memories, payloads).await
+                let seen = self.seen(&batch, points).await?;
+                memories.retain(|memory| seen.contains_key(&PointId::Uuid(memory.id)));
+                self.embed(memories, seen).await
             }
             Repair::Hash => {
-                let ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
-                if ids.is_empty() {
-                    return Ok(());
-                }
-                let found = self.client.payloads(self.collection, &ids).await.map_err(|error| error.to_string())?;
-                let (mut keys, mut written) = (Vec::new(), BTreeMap::new());
-                for (id, mut payload) in found {
-                    let Some(new) = hashed(&payload) else { continue };
-                    payload.extend(new.clone());
-                    keys.push((id, new));
-                    written.insert(id, payload);
-                }
-                if keys.is_empty() {
-                    return Ok(());
-                }
-                self.client.set_payload(self.collection, &keys).await.map_err(|error| error.to_string())?;
-                self.hold(written, None, |_| true).await
+                let seen = self.seen(&batch, self.faulty(&batch)).await?;
+                let hashed = |seen: Seen| {
+                    let keys = hashed(&seen.payload)?;
+                    Some(Change { id: seen.id, seen: Some(seen), keys, vector: None })
+                };
+                let changes: Vec<Change> = seen.into_values().filter_map(hashed).collect();
+                self.write(&changes).await
             }
             Repair::Orphans => {
-                let mut ids: Vec<_> = batch.iter().filter(|one| one.faults.has(fault)).map(|one| one.id).collect();
+                let mut ids = self.faulty(&batch);
                 // A row may have come since both sides were read.
                 let uuids = ids.iter().filter_map(|id| if let PointId::Uuid(id) = id { Some(*id) } else { None });
                 let rows = self.sides.having_rows(uuids.collect()).await?;
                 ids.retain(|id| !rows.iter().any(|row| PointId::Uuid(*row) == *id));
-                if ids.is_empty() {
-                    return Ok(());
-                }
-                self.removed += ids.len() as u64;
-                if self.removed > self.items {
-                    return Err(format!("more than the {} points of the plan have no row by now", self.items));
-                }
-                self.client.delete_points(self.collection, &ids).await.map_err(|error| error.to_string())?;
-                let wanted = Wanted { payload: false, vector: None };
-                let left =
-                    self.client.points(self.collection, &ids, &wanted).await.map_err(|error| error.to_string())?;
-                left.first().map_or(Ok(()), |point| Err(format!("the point {} is still there", point.id)))
+                let seen: Vec<Seen> = self.seen(&batch, ids).await?.into_values().collect();
+                self.remove(&seen).await
             }
         }
     }
 }
 
 impl Mender<'_> {
-    /// Embeds memories and writes their points whole. Texts that the model refuses are passed over.
-    async fn write(
-        &mut self,
-        memories: Vec<MemoryText>,
-        mut payloads: BTreeMap<u128, serde_json::Map<String, serde_json::Value>>,
-    ) -> Result<(), String> {
+    /// Those of which something is wrong that is to be mended.
+    fn faulty(&self, batch: &[Differing]) -> Vec<PointId> {
+        batch.iter().filter(|one| one.faults.has(self.repair.fault())).map(|one| one.id).collect()
+    }
+
+    /// Those of some points that are what they were when both sides were read.
+    async fn seen(&self, batch: &[Differing], ids: Vec<PointId>) -> Result<BTreeMap<PointId, Seen>, String> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let seen = self.source.seen(&ids).await.map_err(told)?;
+        let digests: BTreeMap<PointId, Option<[u8; 32]>> = batch.iter().map(|one| (one.id, one.digest)).collect();
+        let same = |seen: &Seen| digests.get(&seen.id) == Some(&Some(payload(seen.payload.clone()).digest));
+        Ok(seen.into_iter().filter(same).map(|seen| (seen.id, seen)).collect())
+    }
+
+    /// Embeds memories and writes their points whole, over those that were seen. Texts that the model refuses are passed over.
+    async fn embed(&mut self, memories: Vec<MemoryText>, mut seen: BTreeMap<PointId, Seen>) -> Result<(), String> {
         let mut waiting = vec![memories];
         while let Some(memories) = waiting.pop() {
             let (mut now, later) = at_once(memories);
@@ -320,48 +303,72 @@ impl Mender<'_> {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let points: Vec<NewPoint> = now
-                .iter()
-                .zip(&made)
-                .map(|(memory, vector)| NewPoint {
-                    id: PointId::Uuid(memory.id),
-                    payload: payloads.remove(&memory.id).unwrap_or_default(),
-                    vector: vector.clone(),
-                })
-                .collect();
-            let written = self.client.upsert(self.collection, &self.name, &points).await;
-            written.map_err(|error| error.to_string())?;
-            let vectors: BTreeMap<PointId, &Vec<f32>> = points.iter().map(|point| point.id).zip(&made).collect();
-            let right = |point: &Point| {
-                let mut sampled = Sampled::default();
-                let made = vectors.get(&point.id).map(|made| made.as_slice()).unwrap_or_default();
-                sampled.see(point.id, point.vector.as_deref().unwrap_or_default(), made);
-                sampled.others.is_empty()
-            };
-            let written = points.iter().map(|point| (point.id, point.payload.clone())).collect();
-            self.hold(written, Some(self.name.clone()), right).await?;
+            let changes = now.iter().zip(made).map(|(memory, vector)| {
+                let id = PointId::Uuid(memory.id);
+                let seen = seen.remove(&id);
+                let keys = seen.as_ref().map_or_else(|| memory.payload(), |seen| memory.keys(&seen.payload));
+                Change { id, seen, keys, vector: Some(vector) }
+            });
+            let changes: Vec<Change> = changes.collect();
+            self.write(&changes).await?;
         }
         Ok(())
     }
 
-    /// Reads points back that were written, each with its whole payload.
-    async fn hold(
-        &self,
-        written: BTreeMap<PointId, serde_json::Map<String, serde_json::Value>>,
-        vector: Option<String>,
-        right: impl Fn(&Point) -> bool,
-    ) -> Result<(), String> {
-        let wanted = Wanted { payload: true, vector };
-        let ids: Vec<_> = written.keys().copied().collect();
-        let found = self.client.points(self.collection, &ids, &wanted).await.map_err(|error| error.to_string())?;
-        for (id, expected) in written {
-            let expected = payload(expected).digest;
-            if !found.iter().any(|point| point.id == id && point.payload.digest == expected && right(point)) {
-                return Err(format!("the point {id} was written, and is not there as it was written"));
-            }
+    /// Writes points, and reads those back that were written, each with its whole payload.
+    async fn write(&self, changes: &[Change]) -> Result<(), String> {
+        if changes.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if let Some(touched) = self.touched {
+            let noted = changes.iter().map(|change| (change.id, Some(&change.keys)));
+            touched.note(noted).map_err(|error| error.to_string())?;
+        }
+        let written = self.source.change(&self.name, changes).await.map_err(told)?;
+        let left = changes.len() - written.len();
+        if left > 0 {
+            tracing::warn!(left, "points changed since they were read, and are left alone");
+        }
+        let vector = changes.iter().any(|change| change.vector.is_some()).then_some(self.name.as_str());
+        let found = self.source.points(&written, vector).await.map_err(told)?;
+        let as_written = |change: &Change| {
+            let expected = payload(change.payload()).digest;
+            let right = |point: &Point| {
+                let mut sampled = Sampled::default();
+                if let Some(made) = &change.vector {
+                    sampled.see(point.id, point.vector.as_deref().unwrap_or_default(), made);
+                }
+                sampled.others.is_empty()
+            };
+            found.iter().any(|point| point.id == change.id && point.payload.digest == expected && right(point))
+        };
+        match changes.iter().find(|change| written.contains(&change.id) && !as_written(change)) {
+            Some(Change { id, .. }) => Err(format!("the point {id} was written, and is not there as it was written")),
+            None => Ok(()),
+        }
     }
+
+    /// Removes points, never more than the plan says.
+    async fn remove(&mut self, seen: &[Seen]) -> Result<(), String> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        self.removed += seen.len() as u64;
+        if self.removed > self.items {
+            return Err(format!("more than the {} points of the plan have no row by now", self.items));
+        }
+        if let Some(touched) = self.touched {
+            touched.note(seen.iter().map(|seen| (seen.id, None))).map_err(|error| error.to_string())?;
+        }
+        let removed = self.source.take_away(seen).await.map_err(told)?;
+        let left = self.source.there(&removed).await.map_err(told)?;
+        left.first().map_or(Ok(()), |id| Err(format!("the point {id} is still there")))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // What a `map_err` takes.
+fn told(error: VectorError) -> String {
+    error.to_string()
 }
 
 /// As many memories as are embedded at once, one at least, and the others.
@@ -377,8 +384,8 @@ fn at_once(mut memories: Vec<MemoryText>) -> (Vec<MemoryText>, Vec<MemoryText>) 
 
 impl<E: Exchange> Steps<'_, E> {
     /// Carries out a step that mends single points.
-    pub(super) async fn points(&self, repair: Repair, items: u64) -> Result<(), String> {
-        let (client, endpoint) = self.qdrant()?;
+    pub(super) async fn points(&self, repair: Repair, items: u64, touched: &Touched) -> Result<(), String> {
+        let store = self.spec.bank.vector_store.as_ref().ok_or("the bank declares no vector store")?;
         let sides = self.sources.sides.as_ref().ok_or("the rows cannot be read")?;
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         let embedder = match (&self.spec.bank.embedding, repair.embeds()) {
@@ -388,10 +395,11 @@ impl<E: Exchange> Steps<'_, E> {
             }
             _ => None,
         };
-        let collection = client.collection(&endpoint.collection).await.map_err(|error| error.to_string())?;
+        let source = VectorSource::open(&self.spec.namespace, store, &secrets).await.map_err(told)?;
+        let collection = source.collection().await.map_err(told)?;
         let name = collection.memories()?.name.clone();
-        let collection = endpoint.collection.as_str();
-        let mut mender = Mender { repair, sides, client, collection, name, embedder, items, removed: 0 };
+        let touched = matches!(store, VectorStore::Pgvector(_)).then_some(touched);
+        let mut mender = Mender { repair, sides, source, touched, name, embedder, items, removed: 0 };
         self.runner.each_differing(self.spec, sides, self.meter, &mut mender).await
     }
 }

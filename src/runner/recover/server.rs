@@ -12,7 +12,8 @@ use crate::bank::consistency::SqlSide;
 use crate::bank::postgres::{Activity, PostgresMemories, activity};
 use crate::bank::qdrant::Client;
 use crate::bank::recovery::{
-    Kept, PointTable, Quarantine, SetTable, make_anew, make_beside, name_beside, own_indexes, remove_beside, write_live,
+    Kept, PointTable, Quarantine, SetTable, Touched, make_anew, make_beside, name_beside, own_indexes, remove_beside,
+    write_live,
 };
 use crate::bank::{FolderSecrets, Meter};
 use crate::domain::{
@@ -43,6 +44,12 @@ fn table(bank: &Bank) -> Option<&PgvectorEndpoint> {
     }
 }
 
+/// The table of the points, which must be there as mem0 makes it.
+async fn open(endpoint: &PgvectorEndpoint, held: (&str, &FolderSecrets)) -> Result<PointTable, String> {
+    let found = PointTable::open(endpoint, held).await?;
+    found.ok_or_else(|| format!("there is no table {} as mem0 makes it", endpoint.table))
+}
+
 fn rows_of<'a>(parts: &'a [Part], component: &str) -> impl Iterator<Item = &'a Part> {
     parts.iter().filter(move |part| part.kind == PartKind::Rows && part.component == component)
 }
@@ -64,6 +71,16 @@ impl<E: Exchange> Runner<E> {
             told.push(activity(&endpoint.url, held, None, Some(&endpoint.table)).await);
         }
         told
+    }
+
+    /// Makes it an error for people that single points cannot be written: of Qdrant that shows when it is done.
+    pub(super) async fn may_write_points(&self, spec: &RunSpec) -> Result<(), String> {
+        let Some(endpoint) = table(&spec.bank) else { return Ok(()) };
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let mut table = open(endpoint, (&spec.namespace, &secrets)).await?;
+        let may = table.may_write().await;
+        table.close().await;
+        may
     }
 
     /// Looks at what can be done on the server. What it does not tell is not planned.
@@ -111,7 +128,8 @@ impl<E: Exchange> Runner<E> {
         let side = self.sides(spec, copies, meter).await?.ok().map(|(side, _)| side);
         let looking = async {
             write_live(side.as_ref(), &set.live).await?;
-            let Some(table) = PointTable::open(endpoint, held).await? else { return Ok(None) };
+            let Some(mut table) = PointTable::open(endpoint, held).await? else { return Ok(None) };
+            table.may_write().await?;
             table.known(&set, meter).await.map(Some).map_err(|error| error.to_string())
         };
         let looked: Result<_, String> = meter.unless_cancelled(looking).await.map_err(|error| error.to_string())?;
@@ -135,10 +153,9 @@ impl<E: Exchange> Runner<E> {
         match kept {
             Kept::Table { rows } => {
                 let endpoint = table(&spec.bank).ok_or("the bank no longer declares its table of points")?;
-                let table = PointTable::open(endpoint, held).await?;
-                let table = table.ok_or_else(|| format!("the table {} is not there", endpoint.table))?;
-                let started = quarantine.journal.started;
-                let back = table.put_back(&quarantine.table(), *rows, started, &Meter::default()).await;
+                let table = open(endpoint, held).await?;
+                let touched = Touched::of(&quarantine.touched());
+                let back = table.put_back(&quarantine.table(), *rows, &touched, &Meter::default()).await;
                 back.map_err(|error| error.to_string())
             }
             Kept::Beside { name } => {
@@ -163,7 +180,11 @@ impl<E: Exchange> Steps<'_, E> {
                 let beside = self.beside().map(|beside| Some(Kept::Beside { name: beside.name.clone() }));
                 Some(beside)
             }
-            RepairAction::RestoreCollection => {
+            RepairAction::RestoreCollection
+            | RepairAction::ReEmbed
+            | RepairAction::DeleteOrphans
+            | RepairAction::SyncText
+            | RepairAction::WriteHash => {
                 let endpoint = table(&self.spec.bank)?;
                 Some(self.keep_table(endpoint, quarantine).await.map(|rows| Some(Kept::Table { rows })))
             }
@@ -172,7 +193,7 @@ impl<E: Exchange> Steps<'_, E> {
     }
 
     /// Carries a step out, where it is one on the server.
-    pub(super) async fn step_on_server(&self, step: &RecoveryStep) -> Option<Result<(), String>> {
+    pub(super) async fn step_on_server(&self, step: &RecoveryStep, touched: &Touched) -> Option<Result<(), String>> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         let held = (self.spec.namespace.as_str(), &secrets);
         let told = |error: crate::bank::recovery::ServerError| error.to_string();
@@ -190,10 +211,9 @@ impl<E: Exchange> Steps<'_, E> {
                 let endpoint = table(&self.spec.bank)?;
                 let mending = async {
                     let set = self.sources.table.as_ref().ok_or("the set has no table of points")?;
-                    let table = PointTable::open(endpoint, held).await?;
-                    let table = table.ok_or_else(|| format!("the table {} is not there", endpoint.table))?;
+                    let table = open(endpoint, held).await?;
                     let missing = self.sources.known.table.map_or(0, |known| known.missing);
-                    table.mend(set, step.items > missing, self.meter).await.map_err(told)
+                    table.mend(set, step.items > missing, touched, self.meter).await.map_err(told)
                 };
                 let mended = self.meter.unless_cancelled(mending).await;
                 Some(mended.unwrap_or_else(|cancelled| Err(cancelled.to_string())))
@@ -235,8 +255,8 @@ impl<E: Exchange> Steps<'_, E> {
 
     async fn keep_table(&self, endpoint: &PgvectorEndpoint, quarantine: &Quarantine) -> Result<u64, String> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
-        let table = PointTable::open(endpoint, (&self.spec.namespace, &secrets)).await?;
-        let table = table.ok_or_else(|| format!("the table {} is not there", endpoint.table))?;
+        let table = open(endpoint, (&self.spec.namespace, &secrets)).await?;
+        Touched::make(&quarantine.touched()).map_err(|error| error.to_string())?;
         let (to, meter, handle) = (quarantine.table(), Arc::clone(self.meter), Handle::current());
         blocking(move || handle.block_on(table.keep(&to, &meter))).await?
     }

@@ -1,7 +1,7 @@
 //! Pours what a set has of a database into an empty one.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,15 +66,17 @@ pub async fn pour(session: &mut Session, target: &str, from: &Path, meter: &Mete
     heard(END, copy.finish()).await.map_err(told)
 }
 
-/// Unpacks a file in a thread of its own, a little ahead.
+/// Reads a file in a thread of its own, a little ahead, and unpacks it where it is packed.
 fn pieces(from: PathBuf) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         let read = || -> io::Result<()> {
-            let mut decoder = Decoder::new(std::fs::File::open(&from)?)?;
+            let file = std::fs::File::open(&from)?;
+            let packed = from.extension().is_some_and(|extension| extension == "zst");
+            let mut bytes: Box<dyn Read> = if packed { Box::new(Decoder::new(file)?) } else { Box::new(file) };
             loop {
                 let mut piece = Vec::with_capacity(PIECE);
-                let taken = decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+                let taken = bytes.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
                 if taken == 0 || sender.blocking_send(Ok(piece)).is_err() {
                     return Ok(());
                 }

@@ -1,5 +1,6 @@
 //! The table of a bank's points on a PostgreSQL server, and the same table as a set has it.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use jiff::Timestamp;
 use sqlx::Row as _;
 use zstd::stream::write::Encoder;
 
@@ -16,6 +16,7 @@ use super::{ServerError, Session, pour};
 use crate::bank::consistency::SqlSide;
 use crate::bank::net::postgres::heard;
 use crate::bank::net::secret::Held;
+use crate::bank::recovery::Touched;
 use crate::bank::sqlite::free;
 use crate::bank::{Meter, Secrets};
 use crate::domain::{PgvectorEndpoint, PointId};
@@ -37,6 +38,11 @@ const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     WHERE c.relname = $1 AND c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) GROUP BY 1, c.oid";
+/// Whether the user may read and write a table, and make temporary ones.
+const RIGHTS: &str = "SELECT pg_catalog.quote_ident(current_user), \
+    (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege($1, p)) \
+      FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p), \
+    pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')";
 /// Points that are not what the set has though their times are the same, or that have no time any more; not where a row has
 /// another text by now than the set.
 fn changed() -> String {
@@ -97,6 +103,32 @@ impl PointTable {
         }))
     }
 
+    /// Makes it an error that the user may not change its points and put them back, which names what is missing.
+    pub async fn may_write(&mut self) -> Result<(), String> {
+        let rows = self.session.ask(RIGHTS, Some(&self.name)).await;
+        let read = rows.and_then(|rows| {
+            let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+            Ok::<(String, bool, bool), sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        });
+        let (role, table, temporary) = read.map_err(|error| told(&error, &self.session.place))?;
+        let name = &self.name;
+        if !table {
+            let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role}");
+            return Err(format!("the role {role} may not change the points of {name}: {grant}"));
+        }
+        if !temporary {
+            return Err(format!(
+                "the role {role} may not make temporary tables: GRANT TEMPORARY ON DATABASE ... TO {role}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ends the session without a change.
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+
     /// What the set would put back; nothing stays of the question.
     pub async fn known(mut self, set: &SetTable, meter: &Meter) -> Result<TableKnown, ServerError> {
         self.run("BEGIN").await?;
@@ -109,13 +141,29 @@ impl PointTable {
         Ok(TableKnown { changed, missing })
     }
 
-    /// Puts back what [`Self::known`] counted, all of it or nothing: what is gone, and what changed where `changed`. Nobody
-    /// writes to the table while that is done.
-    pub async fn mend(mut self, set: &SetTable, changed: bool, meter: &Meter) -> Result<(), ServerError> {
+    /// Puts back what [`Self::known`] counted, all of it or nothing: what is gone, and what changed where `changed`. Each point
+    /// is noted before. Nobody writes to the table while that is done.
+    pub async fn mend(
+        mut self,
+        set: &SetTable,
+        changed: bool,
+        touched: &Touched,
+        meter: &Meter,
+    ) -> Result<(), ServerError> {
         let name = self.name.clone();
         self.run("BEGIN").await?;
         self.lay_out(set, meter).await?;
         self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await?;
+        let missing = format!("FROM {MISSING} {name} v WHERE v.id = s.id)");
+        let mut each = format!("SELECT s.id, s.payload {missing}");
+        if changed {
+            let changed = self::changed();
+            let _ = write!(
+                each,
+                " UNION ALL SELECT s.id, s.payload FROM {name} v, pg_temp.memorybank_set s WHERE {changed}"
+            );
+        }
+        self.note(&each, touched, meter).await?;
         if changed {
             self.run(&format!(
                 "UPDATE {name} v SET vector = s.vector, payload = s.payload \
@@ -124,13 +172,26 @@ impl PointTable {
             ))
             .await?;
         }
-        self.run(&format!(
-            "INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload FROM {MISSING} {name} v WHERE v.id = s.id)"
-        ))
-        .await?;
+        self.run(&format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {missing}")).await?;
         self.run("COMMIT").await?;
         self.session.close().await;
         Ok(())
+    }
+
+    /// Notes the points that a question gives, on the disk before this returns.
+    async fn note(&mut self, each: &str, touched: &Touched, meter: &Meter) -> Result<(), ServerError> {
+        let place = self.session.place.clone();
+        let told = |error: sqlx::Error| ServerError::of(&error, "the points to be put back", &place);
+        let away = |error: &dyn std::error::Error| ServerError::Away(error.to_string());
+        let mut file = touched.append().map_err(|error| away(&error))?;
+        let statement = format!("COPY ({each}) TO STDOUT");
+        let begun = heard(SILENCE, self.session.connection.copy_out_raw(&statement)).await;
+        let mut pieces = begun.map_err(told)?;
+        while let Some(piece) = heard(SILENCE, pieces.try_next()).await.map_err(told)? {
+            meter.check().map_err(|cancelled| away(&cancelled))?;
+            file.write_all(&piece).map_err(|error| away(&error))?;
+        }
+        file.sync_all().map_err(|error| away(&error))
     }
 
     /// Keeps all of its rows in a file, on the disk before this returns; how many. Blocks where it writes.
@@ -161,36 +222,42 @@ impl PointTable {
         Ok(rows)
     }
 
-    /// Undoes what [`Self::mend`] did, by the rows of a file that was kept before it began at `started`, all of it or nothing.
-    /// What others wrote since, which has its own times, stays.
+    /// Undoes what was done to the points that are noted in `touched`, by the rows of a file that was kept before, all of it
+    /// or nothing. What others wrote since stays, and so do noted points that somebody changed since.
     pub async fn put_back(
         mut self,
         from: &Path,
         rows: u64,
-        started: Timestamp,
+        touched: &Touched,
         meter: &Meter,
     ) -> Result<(), ServerError> {
+        touched.cut().map_err(|error| ServerError::Away(error.to_string()))?;
         let name = self.name.clone();
         self.run("BEGIN").await?;
         self.pour(from, rows, meter).await?;
+        self.run("CREATE TEMPORARY TABLE memorybank_touched (id uuid, keys jsonb) ON COMMIT DROP").await?;
+        pour(&mut self.session, "pg_temp.memorybank_touched (id, keys)", touched.path(), meter).await?;
+        self.run("CREATE INDEX ON pg_temp.memorybank_touched (id); ANALYZE pg_temp.memorybank_touched").await?;
         let same = "pg_temp.memorybank_set s WHERE s.id = v.id";
-        let differs = format!(
-            "({DIFFERS}) AND (s.payload->>'created_at' IS NULL AND s.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
+        let ours = "EXISTS (SELECT FROM pg_temp.memorybank_touched t WHERE t.id = v.id AND v.payload::jsonb @> t.keys)";
+        let made = format!("FROM {name} v WHERE {ours} AND NOT EXISTS (SELECT FROM {same})");
+        let changed = format!("FROM {name} v, {same} AND {ours} AND ({DIFFERS})");
+        let removed = format!(
+            "FROM pg_temp.memorybank_set s WHERE EXISTS (SELECT FROM pg_temp.memorybank_touched t \
+             WHERE t.id = s.id AND t.keys IS NULL) AND NOT EXISTS (SELECT FROM {name} v WHERE v.id = s.id)"
         );
-        let started = started.strftime("%Y-%m-%dT%H:%M:%S");
-        // As texts, so that a time which is none is no error; a day makes up for their offsets. What is younger may be
-        // somebody's, and stays: its memory lives, and has its text.
-        let older = format!(
-            "coalesce(v.payload->>'updated_at', v.payload->>'created_at') \
-             < pg_catalog.to_char(timestamp '{started}' - interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
-        );
-        let added = format!("FROM {name} v WHERE {older} AND NOT EXISTS (SELECT FROM {same})");
-        let changed = format!("FROM {name} v, {same} AND {differs}");
-        if self.count(&added).await? + self.count(&changed).await? > 0 {
+        let mut count = 0;
+        for from in [&made, &changed, &removed] {
+            count += self.count(from).await?;
+        }
+        if count > 0 {
             for statement in [
                 format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"),
-                format!("DELETE {added}"),
-                format!("UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {differs}"),
+                format!("DELETE {made}"),
+                format!(
+                    "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {ours} AND ({DIFFERS})"
+                ),
+                format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {removed}"),
             ] {
                 self.run(&statement).await?;
             }

@@ -1,0 +1,81 @@
+//! Has a server free what is left of rows that were removed.
+
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::postgres::{failed, heard};
+
+/// How long the server is waited for where it is not heard of.
+const SILENCE: Duration = Duration::from_mins(16);
+/// How long a transaction that sees removed rows is waited for, and how often it is looked for.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(200);
+/// Whether the user may look after a table: the server passes over others with a warning alone.
+const OURS: &str = "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.quote_ident(current_user) \
+    FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+/// All transactions of until now that wrote.
+const NEWEST: &str = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1";
+/// Who may still see what they removed: transactions, replicas that ask for it, and what was prepared.
+const HOLDERS: &str = "SELECT ((SELECT count(*) FROM pg_catalog.pg_stat_activity a \
+      WHERE a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.backend_type, '') <> 'autovacuum worker' \
+        AND (a.datname = pg_catalog.current_database() OR a.datname IS NULL) \
+        AND pg_catalog.age(a.backend_xmin) >= pg_catalog.age(x.id)) \
+    + (SELECT count(*) FROM pg_catalog.pg_replication_slots s WHERE pg_catalog.age(s.xmin) >= pg_catalog.age(x.id)) \
+    + (SELECT count(*) FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database() \
+        AND pg_catalog.age(p.transaction) >= pg_catalog.age(x.id)))::int8 \
+    FROM (SELECT ($1::text::int8 % 4294967296)::text::xid AS id) x";
+
+/// Vacuums tables, named with their schemas and quoted, outside of any transaction. Where rows were just `removed` from them,
+/// waits until nobody sees those any more. The error says, for people, what of it could not be done.
+pub(in crate::bank) async fn vacuum(
+    connection: &mut PgConnection,
+    place: &str,
+    tables: &[String],
+    removed: bool,
+) -> Result<(), String> {
+    let told = |error: sqlx::Error| match error.as_database_error().and_then(DatabaseError::code).as_deref() {
+        Some("55P03") => format!("somebody keeps a table at {place} locked for more than 10 s; the next run goes on"),
+        _ => format!("the database at {place} {}", failed(&error, place).told),
+    };
+    if removed {
+        let row = heard(SILENCE, sqlx::query(NEWEST).fetch_one(&mut *connection)).await;
+        let newest: i64 = row.and_then(|row| row.try_get(0)).map_err(told)?;
+        let begun = tokio::time::Instant::now();
+        loop {
+            let asked = sqlx::query(HOLDERS).bind(newest.to_string()).fetch_one(&mut *connection);
+            let holders: i64 = heard(SILENCE, asked).await.and_then(|row| row.try_get(0)).map_err(told)?;
+            if holders == 0 {
+                break;
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(format!(
+                    "{holders} transactions at {place} that began before are still open and keep the removed rows in the \
+                     tables; the next run vacuums them"
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    heard(SILENCE, sqlx::query("SET lock_timeout = '10s'").execute(&mut *connection)).await.map_err(told)?;
+    let mut foreign = Vec::new();
+    for table in tables {
+        let asked = sqlx::query(OURS).bind(table).fetch_optional(&mut *connection);
+        let Some(row) = heard(SILENCE, asked).await.map_err(told)? else { continue };
+        let get = || Ok::<(bool, String), sqlx::Error>((row.try_get(0)?, row.try_get(1)?));
+        let (ours, role) = get().map_err(told)?;
+        if !ours {
+            foreign.push((table.as_str(), role));
+            continue;
+        }
+        let statement = sqlx::query(AssertSqlSafe(format!("VACUUM {table}"))).persistent(false);
+        heard(SILENCE, statement.execute(&mut *connection)).await.map_err(told)?;
+    }
+    let Some((_, role)) = foreign.first() else { return Ok(()) };
+    let names = foreign.iter().map(|(table, _)| *table).collect::<Vec<_>>().join(", ");
+    Err(format!(
+        "the role {role} may not VACUUM {names}, which is for their owner: GRANT the role that owns them TO {role}"
+    ))
+}
