@@ -71,7 +71,6 @@ impl<E: Exchange> Runner<E> {
             }
         };
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let settings = Settings { share, grace: GRACE, patience };
         let points = match StoredPoints::memories(&spec.namespace, store, &secrets).await {
             Ok(points) => points,
             Err(why) => {
@@ -79,6 +78,9 @@ impl<E: Exchange> Runner<E> {
                 return Ok(());
             }
         };
+        // Without a collection every memory is missing, whichever has its turn.
+        let share = if points.is_there() { share } else { Share::All };
+        let settings = Settings { share, grace: GRACE, patience };
         let compared = compare(&side, points, &Outputs(&self.exchange), settings, meter).await;
         let plan = take(body, compared.map_err(|cancelled| cancelled.to_string())?);
         if let Some(plan) = plan {

@@ -117,7 +117,7 @@ async fn heed(namespace: &str, endpoint: &QdrantEndpoint, secrets: &FolderSecret
     client.heed(&endpoint.collection).await.map_err(|error| error.to_string())
 }
 
-/// Hints that are for people are no lack of the run.
+/// Hints that are for people, or for the next run, are no lack of this one.
 fn of_qdrant(heeded: &Heeded) -> Check {
     let made: Vec<String> = heeded.indexed.iter().map(|index| format!("{} ({})", index.field, index.kind)).collect();
     let mut detail = match made.as_slice() {
@@ -127,7 +127,13 @@ fn of_qdrant(heeded: &Heeded) -> Check {
     if let Some(first) = heeded.left.first() {
         detail = format!("{detail}; {} hints of the server are left to people, such as: {first}", heeded.left.len());
     }
-    Check::passed(OPTIMIZED, VECTORS, detail)
+    if heeded.more > 0 {
+        detail = format!("{detail}; {} more are made by the next run", heeded.more);
+    }
+    match &heeded.failed {
+        None => Check::passed(OPTIMIZED, VECTORS, detail),
+        Some(why) => Check::unknown(OPTIMIZED, VECTORS, format!("{detail}; but {why}")),
+    }
 }
 
 fn of_server(component: &str, done: &postgres::Optimized) -> Check {

@@ -1,12 +1,11 @@
 //! Records of a bank that go for good: deleted memories in every store, and logs that are old enough. No row goes that was
 //! written after a fresh set was begun, which was verified.
 
+mod mark;
 mod rows;
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +20,12 @@ use crate::bank::postgres::PurgedServer;
 use crate::bank::sqlite::{Deleted, PurgeError, Purged, locate};
 use crate::bank::vectors::{Change, VectorError, VectorSource};
 use crate::bank::{Cancelled, FolderSecrets, Meter};
-use crate::domain::{Check, Flavor, PathInVolume, PointId, Purge, Reason, RunSpec, SqlDatabase, VectorStore};
+use crate::domain::{
+    Check, Digest, Flavor, PathInVolume, PointId, Purge, Reason, RunSpec, SqlDatabase, VectorStore, Verdict,
+};
 use crate::engine::integrity::sqlite::uuid;
 use crate::engine::integrity::vectors::{VECTORS, payload};
+use mark::Mark;
 use rows::{Rows, on_file};
 
 /// The checks of what is gone.
@@ -38,8 +40,9 @@ const MOST: u32 = 100_000;
 const OPEN: &str = "purge-open";
 /// How many points are asked for and removed at once, and entities read.
 const PAGE: u32 = 1_000;
-/// How many texts are looked for in the files afterwards.
+/// How many texts are looked for afterwards, and from how many bytes on: shorter ones stand anywhere.
 const LOOKED_FOR: usize = 1_000;
+const SHORTEST: usize = 12;
 /// How long a deletion may take to reach the vector store.
 const GRACE: Duration = Duration::from_mins(1);
 
@@ -106,27 +109,53 @@ impl<E: Exchange> Runner<E> {
             accesses: until(purge.access_log_after_seconds),
             changes: until(purge.history_after_seconds),
         };
+        let home = self.home(spec).ok().map(|home| home.join(OPEN));
+        let mut mark = match Mark::read(home.as_deref()) {
+            Ok(mark) => mark,
+            Err(why) => {
+                unmeasured(body, MEMORIES, DATABASE, format!("nothing is purged: {why}"));
+                return Ok(());
+            }
+        };
+        // What an earlier run noted is looked for by this one, or stays noted.
+        let mut proven = due.deleted.is_some() || mark.ids.is_empty();
         if let Some(before) = due.deleted
-            && let Err((id, component, why)) = self.deleted(spec, &stores, before, meter, body).await?
+            && let Err((id, component, why)) = self.deleted(spec, &stores, before, &mut mark, meter, body).await?
         {
             unmeasured(body, id, component, why);
         }
         if let Some(before) = due.accesses {
-            let removed = some(Log::Accesses(&stores.rows), before, meter).await?;
-            let removed = match (removed, &stores.rows) {
-                (Ok(removed), Rows::Server(server)) => {
-                    let freed = meter.unless_cancelled(server.vacuum(removed > 0)).await.map_err(told)?;
-                    freed.map(|()| removed).map_err(|why| format!("{removed} rows removed, but {why}"))
-                }
-                (removed, _) => removed,
-            };
+            let removed = self.accesses(&stores.rows, before, &mut mark, meter).await?;
             said(body, ACCESSES, DATABASE, removed);
+        }
+        let of_mark = [POINTS, MEMORIES, ACCESSES];
+        proven &= body.checks.iter().all(|c| c.verdict == Verdict::Passed || !of_mark.contains(&c.id.as_str()));
+        if proven {
+            mark.clear()?;
         }
         if let (Some(before), Some(history)) = (due.changes, &stores.history) {
             let removed = some(Log::Changes(history), before, meter).await?;
             said(body, CHANGES, HISTORY, removed);
         }
         Ok(())
+    }
+
+    /// Removes accesses from before a moment. How many; the inner error is for people.
+    async fn accesses(
+        &self,
+        rows: &Rows,
+        before: Timestamp,
+        mark: &mut Mark,
+        meter: &Arc<Meter>,
+    ) -> Result<Result<u64, String>, String> {
+        let Rows::Server(server) = rows else { return some(Log::Accesses(rows), before, meter).await };
+        mark.note(&[], &[]).map_err(|error| format!("{OPEN}: {error}"))?;
+        let removed = match some(Log::Accesses(rows), before, meter).await? {
+            Ok(removed) => removed,
+            Err(why) => return Ok(Err(why)),
+        };
+        let freed = meter.unless_cancelled(server.vacuum(removed > 0 || mark.open)).await.map_err(told)?;
+        Ok(freed.map(|()| removed).map_err(|why| format!("{removed} rows removed, but {why}")))
     }
 
     /// What of a bank has rows that may be removed; for people, why nothing is.
@@ -158,6 +187,7 @@ impl<E: Exchange> Runner<E> {
         spec: &RunSpec,
         stores: &Stores,
         before: Timestamp,
+        mark: &mut Mark,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<Result<(), (&'static str, &'static str, String)>, String> {
@@ -168,59 +198,74 @@ impl<E: Exchange> Runner<E> {
             Err(why) => return Ok(Err(of_rows(why))),
         };
         if let Some(store) = &spec.bank.vector_store {
-            let removed = match self.points(spec, store, &stores.rows, meter).await? {
+            let removed = match self.points(spec, store, &stores.rows, mark, meter).await? {
                 Ok(removed) => removed,
                 Err(why) => return Ok(Err(of_points(why))),
             };
             let detail = format!("{removed} points of deleted memories removed, none is left");
+            if !due.is_empty() {
+                mark.note(&[], &[]).map_err(|error| format!("{OPEN}: {error}"))?;
+            }
             let unlinked = match self.unlink(spec, store, &due, meter).await? {
                 Ok(unlinked) => unlinked,
                 Err(why) => return Ok(Err(of_points(format!("{detail}; but {why}")))),
             };
-            match self.free(spec, store, (removed > 0, unlinked > 0), meter).await? {
+            let removals = (removed > 0 || mark.open, unlinked > 0 || mark.open);
+            match self.free(spec, store, removals, meter).await? {
                 Ok(()) => body.checks.push(Check::passed(POINTS, VECTORS, detail)),
                 // The rows go all the same: they tell nothing of what the server has of points that are removed.
                 Err(why) => unmeasured(body, POINTS, VECTORS, format!("{detail}; but {why}")),
             }
         }
-        let mut texts: Vec<String> = Vec::new();
-        let (mut removed, mut gone) = (0, Vec::new());
-        meter.grow(due.len() as u64);
-        let files = stores.files();
-        // What goes from a server is vacuumed by every run.
-        let mark = if files.is_empty() { None } else { Some(self.home(spec)?.join(OPEN)) };
-        let open = mark.as_ref().is_some_and(|mark| mark.exists());
-        if let Some(mark) = mark.as_ref().filter(|_| !due.is_empty()) {
-            leave(mark).map_err(|error| format!("{}: {error}", mark.display()))?;
+        // Those that an earlier run removed, and not those that are there: they came back, or it did not come to them.
+        let earlier: Vec<u128> = mark.ids.iter().copied().collect();
+        let mut gone = BTreeSet::from_iter(earlier.iter().copied());
+        for batch in earlier.chunks(BATCH) {
+            match stores.rows.there(batch.to_vec()).await {
+                Ok(there) => there.iter().for_each(|id| {
+                    gone.remove(id);
+                }),
+                Err(why) => return Ok(Err(of_rows(why))),
+            }
         }
+        let (mut removed, mut texts) = (0, Vec::new());
+        meter.grow(due.len() as u64);
         let ids: Vec<u128> = due.iter().copied().collect();
         for batch in ids.chunks(BATCH) {
             meter.check().map_err(told)?;
-            match remove(stores, batch).await {
-                Ok((rows, memories)) => {
-                    removed += rows;
-                    gone.extend(memories.iter().map(|memory| memory.id));
-                    let said = memories.into_iter().map(|memory| memory.text).filter(|text| !text.is_empty());
-                    texts.extend(said.take(LOOKED_FOR - texts.len()));
-                }
+            let memories = match stores.rows.still(batch, before).await {
+                Ok(memories) => memories,
+                Err(why) => return Ok(Err(of_rows(why))),
+            };
+            let ids: Vec<u128> = memories.iter().map(|memory| memory.id).collect();
+            let said = memories.iter().map(|memory| &memory.text).filter(|text| text.len() >= SHORTEST);
+            let said: Vec<String> = said.take(LOOKED_FOR - texts.len()).cloned().collect();
+            let digests: Vec<Digest> = said.iter().map(|text| Digest::of(text.as_bytes())).collect();
+            mark.note(&ids, &digests).map_err(|error| format!("{OPEN}: {error}"))?;
+            match remove(stores, memories).await {
+                Ok(rows) => removed += rows,
                 Err(why) => return Ok(Err(of_rows(why))),
             }
+            gone.extend(ids);
+            texts.extend(said);
             meter.advance(BATCH as u64);
         }
         let more = if ids.len() == MOST as usize { "; more are due, the next run goes on" } else { "" };
-        let (looked, mut places) = (texts.len(), Vec::new());
+        let looked = if let Rows::Server(_) = &stores.rows { mark.texts.len() } else { texts.len() };
+        let mut places = Vec::new();
+        let (gone, open, files): (Vec<u128>, _, _) = (gone.into_iter().collect(), mark.open, stores.files());
         if let Rows::Server(server) = &stores.rows {
             let proving = async {
-                match server.left(&gone, &texts).await? {
+                match server.left(&gone, &mark.texts).await? {
                     Some(why) => Err(why),
-                    None => server.vacuum(removed > 0).await,
+                    None => server.vacuum(removed > 0 || open).await,
                 }
             };
             let proven = meter.unless_cancelled(proving).await.map_err(told)?;
             if let Err(why) = proven {
                 return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}"))));
             }
-            places.push("in a row of the server, whose tables are vacuumed");
+            places.push("in a text of the server's other tables, where what is removed is vacuumed,");
         }
         if !files.is_empty() {
             let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
@@ -229,9 +274,6 @@ impl<E: Exchange> Runner<E> {
                 Ok(Some(why)) => return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}")))),
                 Err(error) => return Ok(Err(of_rows(error.to_string()))),
             }
-        }
-        if let Some(mark) = mark.filter(|mark| mark.exists()) {
-            std::fs::remove_file(&mark).map_err(|error| format!("{}: {error}", mark.display()))?;
         }
         let places = places.join(" nor ");
         let kept = match &stores.rows {
@@ -255,6 +297,7 @@ impl<E: Exchange> Runner<E> {
         spec: &RunSpec,
         store: &VectorStore,
         rows: &Rows,
+        mark: &mut Mark,
         meter: &Arc<Meter>,
     ) -> Result<Result<u64, String>, String> {
         let secrets = FolderSecrets::new(&self.places.secrets);
@@ -287,17 +330,22 @@ impl<E: Exchange> Runner<E> {
             from = last;
             let ids: Vec<_> = page.ids.into_iter().map(PointId::Uuid).collect();
             let taking = async {
-                let there = source.there(&ids).await?;
-                if !there.is_empty() {
-                    source.remove(&there).await?;
+                let there = source.there(&ids).await.map_err(|error| error.to_string())?;
+                if there.is_empty() {
+                    return Ok((0, 0));
                 }
-                let left = if there.is_empty() { 0 } else { source.there(&there).await?.len() };
-                Ok::<_, VectorError>((there.len() as u64, left))
+                mark.note(&[], &[]).map_err(|error| format!("{OPEN}: {error}"))?;
+                let removing = async {
+                    source.remove(&there).await?;
+                    Ok::<_, VectorError>(source.there(&there).await?.len())
+                };
+                let left = removing.await.map_err(|error| error.to_string())?;
+                Ok((there.len() as u64, left))
             };
             match meter.unless_cancelled(taking).await.map_err(told)? {
                 Ok((found, 0)) => removed += found,
                 Ok((_, left)) => return Ok(Err(format!("{left} points that were removed are still there"))),
-                Err(error) => return Ok(Err(error.to_string())),
+                Err(why) => return Ok(Err(why)),
             }
         }
     }
@@ -382,26 +430,16 @@ impl<E: Exchange> Runner<E> {
     }
 }
 
-/// Removes the history of those of some memories that are still deleted, then their rows. How many rows, and what they were.
-async fn remove(stores: &Stores, ids: &[u128]) -> Result<(u64, Vec<Deleted>), String> {
-    let memories = stores.rows.still(ids).await?;
+/// Removes the history of some memories, then the rows of those that are still deleted. How many rows.
+async fn remove(stores: &Stores, memories: Vec<Deleted>) -> Result<u64, String> {
+    let ids = memories.iter().map(|memory| memory.id).collect();
     if let Some(history) = &stores.history {
         let texts: Vec<String> = memories.iter().map(|memory| memory.text.clone()).collect();
         let said = on_file(history, move |file| file.messages(&texts)).await?;
         let alive = if said.is_empty() { said } else { stores.rows.alive(said).await? };
-        let of = memories.clone();
-        on_file(history, move |file| file.history(&of, &alive)).await?;
+        on_file(history, move |file| file.history(&memories, &alive)).await?;
     }
-    let ids = memories.iter().map(|memory| memory.id).collect();
-    Ok((stores.rows.memories(ids).await?, memories))
-}
-
-/// Leaves a file that outlives a crash of the machine.
-fn leave(mark: &Path) -> std::io::Result<()> {
-    let folder = mark.parent().unwrap_or(mark);
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    File::create(mark)?.sync_all()?;
-    File::open(folder)?.sync_all()
+    stores.rows.memories(ids).await
 }
 
 /// Looks whether anything is left of memories that are gone; a file whose free pages have a text is written anew, and both

@@ -46,8 +46,8 @@ impl<E: Exchange> Runner<E> {
             return None;
         }
         let secrets = FolderSecrets::new(&self.places.secrets);
-        StoredPoints::memories(&spec.namespace, store, &secrets).await.ok()?;
-        if StoredPoints::entities(&spec.namespace, store, &secrets).await.ok()?.is_some() {
+        let there = StoredPoints::memories(&spec.namespace, store, &secrets).await.ok()?.is_there();
+        if !there || StoredPoints::entities(&spec.namespace, store, &secrets).await.ok()?.is_some() {
             return None;
         }
         let both = Fault::CHECKS.map(|(id, component)| Check::passed(id, component, STILL));

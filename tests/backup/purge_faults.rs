@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use memorybank::domain::{Outcome, PointId, Pruning, Purge, TaskReport, Work};
 
 use crate::bed::{self, noise};
 use crate::guardian::{Bed, files, query, wait_for};
-use crate::qdrant::{Config, Qdrant, memory, unit};
+use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
 use crate::small_disk::SmallDisk;
 
 /// Deleted memories besides those of the sample: some transactions of them.
@@ -111,6 +112,8 @@ fn a_purge_that_is_killed_is_ended_by_the_next_one() {
     let left = |file: &str, sql: &str| query(&bed.path(file), sql)[0][0].parse::<usize>().unwrap();
     let rows = || left("bank/openmemory.db", "SELECT CAST(count(*) AS TEXT) FROM memories");
     let told = || left("bank/.mem0/history.db", "SELECT CAST(count(DISTINCT memory_id) AS TEXT) FROM history");
+    // The points take their time: the first two come while they go.
+    server.trouble("points/delete", None, Answer::Delay(Duration::from_millis(300)));
     let moments: [(&str, &dyn Fn() -> bool); 4] = [
         ("a point is gone", &|| server.count(NAME) < whole.points.len() as u64),
         ("the mark", &|| bed.path("sets/default/sample/purge-open").exists()),
@@ -120,7 +123,7 @@ fn a_purge_that_is_killed_is_ended_by_the_next_one() {
     let mut midway = 0;
     for (moment, come) in moments {
         let guardian = bed.spawn(&["--now", "--listen", "127.0.0.1:0"]);
-        wait_for(moment, || come().then_some(()));
+        wait_for(moment, || (come() || rows() + deleted.len() == whole.rows.len()).then_some(()));
         guardian.kill();
         let stores = Stores::of(&bed, &server);
         midway += usize::from(!stores.rows.is_disjoint(&deleted));

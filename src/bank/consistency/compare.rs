@@ -13,7 +13,7 @@ use super::second;
 use crate::bank::{Cancelled, Meter};
 use crate::domain::{Check, CorruptionEvent, Output, Point};
 use crate::engine::consistency::baseline::{INDEX, Index, Record, Share, Writer, choose};
-use crate::engine::consistency::{Clock, Pass, RANGES, RepairPlan, Row, Totals, Turn, of, of_point, turn};
+use crate::engine::consistency::{Clock, Pass, RANGES, RepairPlan, Row, Sums, Totals, Turn, of, of_point, turn};
 
 /// Where runs get the baseline that earlier ones left, and leave the next one. Errors are words for people.
 pub trait Shelf: Sync {
@@ -99,8 +99,7 @@ async fn work<P: Points, S: Shelf>(
 ) -> Result<(), String> {
     let (moment, size) = (reader.at, reader.bytes);
     meter.grow(size);
-    let sums = reader.sums().await.map_err(|why| format!("the rows: {why}"))?;
-    read.totals = Totals { live: sums.live, broken: sums.broken };
+    let of_rows = |why: String| format!("the rows: {why}");
     let mut old = match index(shelf).await {
         Ok(index) => index.map(|index| Old::new(shelf, index)),
         Err(why) => {
@@ -108,13 +107,21 @@ async fn work<P: Points, S: Shelf>(
             None
         }
     };
+    // Which ranges changed is known once all rows were counted; where all are read anyway, they are counted meanwhile.
+    let whole = settings.share == Share::All || old.is_none();
+    let twin = if whole { side.twin().await.map_err(of_rows)? } else { None };
+    let (mut sums, counting) = match twin {
+        Some(twin) => (Sums::default(), Some(feed::sums(twin))),
+        None => (reader.sums().await.map_err(of_rows)?, None),
+    };
     let (chosen, cursor) = choose(old.as_ref().map(|old| &old.index), &sums, settings.share);
     read.chosen = chosen.iter().filter(|chosen| **chosen).count();
     read.first = old.is_none();
     let mut writer = Writer::new(old.as_ref().map(|old| &old.index), moment.as_microsecond(), cursor, settings.share);
     let spans = feed::spans(&chosen);
     let (mut row_feed, row_task) = feed::rows(reader, spans.clone());
-    let (mut point_feed, point_task) = feed::points(points, spans, &sums);
+    let (mut point_feed, point_task) = feed::points(points, spans, counting.is_none().then_some(&sums));
+    let mut met = vec![None; RANGES];
     for (range, chosen) in chosen.iter().enumerate() {
         let entries = match &mut old {
             Some(old) if read.baseline.is_none() => old.entries(range).await.unwrap_or_else(|why| {
@@ -126,7 +133,7 @@ async fn work<P: Points, S: Shelf>(
         let (record, entries) = if *chosen {
             pass.enter(range, entries);
             walk(range, &mut row_feed, &mut point_feed, pass).await?;
-            read.disagreeing += usize::from(pass.rows_of_range() != sums.ranges[range]);
+            met[range] = Some(pass.rows_of_range());
             pass.leave(writer.generation())
         } else {
             (old.as_ref().map_or(Record::default(), |old| old.index.records[range]), entries)
@@ -141,6 +148,11 @@ async fn work<P: Points, S: Shelf>(
     }
     row_task.end().await?;
     let mut points = point_task.end().await?;
+    if let Some(counting) = counting {
+        sums = counting.end().await?.map_err(of_rows)?;
+    }
+    read.totals = Totals { live: sums.live, broken: sums.broken };
+    read.disagreeing = met.iter().zip(&sums.ranges).filter(|(met, sum)| met.is_some_and(|met| met != **sum)).count();
     if read.disagreeing > 0 {
         return Ok(());
     }
@@ -156,7 +168,7 @@ async fn work<P: Points, S: Shelf>(
     if !pass.suspects.is_empty() {
         let wait = settings.patience.saturating_sub(begun.elapsed());
         points.renew();
-        read.unconfirmed = second::look(side, points, &sums, (wait, settings.grace), pass, meter).await.err();
+        read.unconfirmed = second::look(side, points, (wait, settings.grace), pass, meter).await.err();
     }
     Ok(())
 }

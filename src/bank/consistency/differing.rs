@@ -50,7 +50,7 @@ pub async fn differing<P: Points>(
     let sums = reader.sums().await.map_err(rows)?;
     let all = vec![0..=RANGES - 1];
     let (mut row_feed, row_task) = feed::rows(reader, all.clone());
-    let (mut point_feed, point_task) = feed::points(points, all, &sums);
+    let (mut point_feed, point_task) = feed::points(points, all, Some(&sums));
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         row_feed.fill().await.map_err(rows)?;

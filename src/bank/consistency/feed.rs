@@ -107,9 +107,22 @@ pub(super) fn rows(mut reader: RowReader, spans: Vec<Span>) -> (Feed<Row>, Task<
     (feed, Task::new(task))
 }
 
-/// Reads the points of the spans. Rows tell how many there should be of a few ranges: not many more are fetched.
-pub(super) fn points<P: Points>(mut source: P, spans: Vec<Span>, sums: &Sums) -> (Feed<Point>, Task<P>) {
-    let expected = |span: &Span| sums.ranges[span.clone()].iter().map(|sum| u64::from(sum.count)).sum::<u64>();
+/// Counts all rows beside whoever reads them.
+pub(super) fn sums(mut reader: RowReader) -> Task<Result<Sums, String>> {
+    Task::new(tokio::spawn(async move {
+        let sums = reader.sums().await;
+        reader.close().await;
+        sums
+    }))
+}
+
+/// Reads the points of the spans. Rows tell how many there should be of a few ranges, where they are counted: not many more
+/// are fetched.
+pub(super) fn points<P: Points>(mut source: P, spans: Vec<Span>, sums: Option<&Sums>) -> (Feed<Point>, Task<P>) {
+    let expected = |span: &Span| match sums {
+        Some(sums) => sums.ranges[span.clone()].iter().map(|sum| u64::from(sum.count)).sum::<u64>(),
+        None => u64::from(u32::MAX),
+    };
     let spans: Vec<_> = spans.into_iter().map(|span| (expected(&span), span)).collect();
     let (sender, feed) = Feed::new();
     let task = tokio::spawn(async move {

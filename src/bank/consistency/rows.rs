@@ -50,6 +50,14 @@ impl SqlSide {
         })
     }
 
+    /// Another reader of the rows at the very same moment; none of a server, whose rows go on changing.
+    pub(super) async fn twin(&self) -> Result<Option<RowReader>, String> {
+        match self {
+            Self::Sqlite(_) => self.open().await.map(Some),
+            Self::Postgres(_) => Ok(None),
+        }
+    }
+
     /// The rows as they are now.
     pub(super) async fn fresh(&self, meter: &Arc<Meter>) -> Result<RowReader, String> {
         let Self::Sqlite(database) = self else { return self.open().await };

@@ -9,13 +9,12 @@ use super::points::Points;
 use super::rows::{RowReader, SqlSide};
 use crate::bank::Meter;
 use crate::domain::{Point, PointId};
-use crate::engine::consistency::{Clock, Filter, Pass, RANGES, Sums};
+use crate::engine::consistency::{Clock, Filter, Pass, RANGES};
 
 /// Looks at every suspect again once the grace is over; what still differs counts. The error says why nobody could.
 pub(super) async fn look<P: Points>(
     side: &SqlSide,
     points: P,
-    sums: &Sums,
     (wait, grace): (Duration, Duration),
     pass: &mut Pass<'_>,
     meter: &Arc<Meter>,
@@ -25,7 +24,7 @@ pub(super) async fn look<P: Points>(
     let clock = Clock { read: reader.at.as_microsecond(), grace: micros(grace) };
     match std::mem::take(&mut pass.suspects).split() {
         Ok(ids) => each(ids, reader, points, pass, clock).await,
-        Err(filter) => all(&filter, reader, points, sums, pass, clock).await,
+        Err(filter) => all(&filter, reader, points, pass, clock).await,
     }
 }
 
@@ -57,13 +56,12 @@ async fn all<P: Points>(
     filter: &Filter,
     reader: RowReader,
     points: P,
-    sums: &Sums,
     pass: &mut Pass<'_>,
     clock: Clock,
 ) -> Result<(), String> {
     let spans = vec![0..=RANGES - 1];
     let (mut rows, row_task) = feed::rows(reader, spans.clone());
-    let (mut points, point_task) = feed::points(points, spans, sums);
+    let (mut points, point_task) = feed::points(points, spans, None);
     let mut second = Pass::new(clock, Some(filter));
     for range in 0..RANGES {
         walk(range, &mut rows, &mut points, &mut second).await?;

@@ -29,6 +29,11 @@ impl StoredPoints {
         Ok(entities.there.is_some().then_some(entities))
     }
 
+    /// Whether the store has the collection.
+    pub const fn is_there(&self) -> bool {
+        self.there.is_some()
+    }
+
     async fn open(namespace: &str, store: &VectorStore, vectors: bool, secrets: &impl Secrets) -> Result<Self, String> {
         let told = |error: VectorError| error.to_string();
         let source = VectorSource::open(namespace, store, secrets).await.map_err(told)?;
@@ -52,9 +57,11 @@ impl StoredPoints {
                 source.walk(collection, reading).await?.at_most(most)
             }
         };
-        let Some(page) = walk.next().await? else { return Ok(Vec::new()) };
-        self.walk = walk.last().and_then(after).map(|next| (walk, next));
-        Ok(page)
+        let page = walk.next().await?;
+        // Where nothing is left, another id may have more.
+        let next = if page.is_some() { walk.last().and_then(after) } else { Some(from) };
+        self.walk = next.map(|next| (walk, next));
+        Ok(page.unwrap_or_default())
     }
 }
 

@@ -22,7 +22,7 @@ const NEWEST: &str = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_curre
 const HOLDERS: &str = "SELECT ((SELECT count(*) FROM pg_catalog.pg_stat_activity a \
       WHERE a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.backend_type, '') <> 'autovacuum worker' \
         AND (a.datname = pg_catalog.current_database() OR a.datname IS NULL) \
-        AND pg_catalog.age(a.backend_xmin) >= pg_catalog.age(x.id)) \
+        AND greatest(pg_catalog.age(a.backend_xmin), pg_catalog.age(a.backend_xid)) >= pg_catalog.age(x.id)) \
     + (SELECT count(*) FROM pg_catalog.pg_replication_slots s WHERE pg_catalog.age(s.xmin) >= pg_catalog.age(x.id)) \
     + (SELECT count(*) FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database() \
         AND pg_catalog.age(p.transaction) >= pg_catalog.age(x.id)))::int8 \
@@ -40,6 +40,10 @@ pub(in crate::bank) async fn vacuum(
         Some("55P03") => format!("somebody keeps a table at {place} locked for more than 10 s; the next run goes on"),
         _ => format!("the database at {place} {}", failed(&error, place).told),
     };
+    // An index over vectors takes its time.
+    for setting in ["SET statement_timeout = '15min'", "SET lock_timeout = '10s'"] {
+        heard(SILENCE, sqlx::query(setting).execute(&mut *connection)).await.map_err(told)?;
+    }
     if removed {
         let row = heard(SILENCE, sqlx::query(NEWEST).fetch_one(&mut *connection)).await;
         let newest: i64 = row.and_then(|row| row.try_get(0)).map_err(told)?;
@@ -52,14 +56,13 @@ pub(in crate::bank) async fn vacuum(
             }
             if begun.elapsed() > PATIENCE {
                 return Err(format!(
-                    "{holders} transactions at {place} that began before are still open and keep the removed rows in the \
-                     tables; the next run vacuums them"
+                    "{holders} transactions or replicas of {place} from before keep the removed rows in the tables; the next \
+                     run vacuums them"
                 ));
             }
             tokio::time::sleep(LOOK).await;
         }
     }
-    heard(SILENCE, sqlx::query("SET lock_timeout = '10s'").execute(&mut *connection)).await.map_err(told)?;
     let mut foreign = Vec::new();
     for table in tables {
         let asked = sqlx::query(OURS).bind(table).fetch_optional(&mut *connection);

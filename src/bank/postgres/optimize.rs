@@ -14,10 +14,10 @@ const LOCKS: &str = "SET lock_timeout = '10s'";
 const TABLES: &str = "SELECT c.relname::text, pg_catalog.pg_has_role(c.relowner, 'USAGE') \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND c.relkind = 'r' ORDER BY 1 LIMIT 1000";
-/// The schema in which a table stands that is named without one.
-const SCHEMA: &str = "SELECT n.nspname::text FROM pg_catalog.pg_class c \
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relname = $1 AND c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid)";
+/// A table that is named without its schema: that schema, and whether this user may look after it.
+const TABLE: &str = "SELECT n.nspname::text, pg_catalog.pg_has_role(c.relowner, 'USAGE') \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)";
 
 /// What was done to a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,8 @@ pub async fn optimize_postgres<S: Secrets>(
     let work = async {
         let url = held.text(&endpoint.url).await.map_err(|lack| lack.message)?;
         let mut session = Session::open(&url, &endpoint.schema).await?;
-        let done = steps(&mut session, None).await;
+        let tables = listed(&mut session, TABLES).await?;
+        let done = steps(&mut session, &tables, |_| true).await;
         session.close().await;
         done
     };
@@ -65,13 +66,11 @@ pub async fn optimize_pgvector<S: Secrets>(
         let url = held.text(&endpoint.url).await.map_err(|lack| lack.message)?;
         // `$1` is the table here, until its schema is known.
         let mut session = Session::open(&url, table).await?;
-        let found = session.ask(SCHEMA).await?;
-        let schema = found.first().map(|row| row.try_get(0)).transpose().map_err(|error| session.told(&error))?;
-        let done = match schema {
+        let done = match listed(&mut session, TABLE).await?.into_iter().next() {
             None => Err(format!("the database has no table {table}")),
-            Some(schema) => {
+            Some((schema, ours)) => {
                 session.schema = schema;
-                steps(&mut session, Some(table)).await
+                steps(&mut session, &[(table.to_owned(), ours)], |of| of == table).await
             }
         };
         session.close().await;
@@ -80,23 +79,28 @@ pub async fn optimize_pgvector<S: Secrets>(
     meter.unless_cancelled(work).await
 }
 
-/// A server takes these commands in a read-only session: they change nothing that can be read. `only` is one table of
-/// the schema; without it all.
-async fn steps(session: &mut Session, only: Option<&str>) -> Result<Optimized, String> {
-    let wanted = |table: &str| only.is_none_or(|only| only == table);
+/// The rows of a question for a name, and whether something is of this user.
+async fn listed(session: &mut Session, question: &str) -> Result<Vec<(String, bool)>, String> {
+    let rows = session.ask(question).await?;
+    let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    read.collect::<Result<_, sqlx::Error>>().map_err(|error| session.told(&error))
+}
+
+/// A server takes these commands in a read-only session: they change nothing that can be read. Indexes are those of the
+/// tables that are `wanted`.
+async fn steps(
+    session: &mut Session,
+    tables: &[(String, bool)],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Optimized, String> {
     session.ask(LOCKS).await?;
     let mut done = Optimized::default();
-    for row in session.ask(TABLES).await? {
-        let get = || -> Result<(String, bool), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
-        let (table, ours) = get().map_err(|error| session.told(&error))?;
-        if !wanted(&table) {
-            continue;
-        }
+    for (table, ours) in tables {
         if !ours {
             done.left.push(format!("{table}: it is of a role that the bank's user does not have"));
             continue;
         }
-        let name = format!("{}.{}", quoted(&session.schema), quoted(&table));
+        let name = format!("{}.{}", quoted(&session.schema), quoted(table));
         match session.ask(&format!("VACUUM (ANALYZE) {name}")).await {
             Ok(_) => done.tables += 1,
             Err(why) => done.left.push(format!("{table}: {why}")),

@@ -1,7 +1,7 @@
 //! Rows that go for good from a bank's database on a server, a few at a time. Each few are one transaction, which the
 //! server undoes where somebody changed one of them meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::bank::net::postgres::heard;
 use crate::bank::net::secret::Held;
 use crate::bank::net::vacuum::vacuum;
 use crate::bank::sqlite::{Deleted, DeletedPage};
-use crate::domain::{PointId, PostgresEndpoint};
+use crate::domain::{Digest, PointId, PostgresEndpoint};
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 
 /// How many rows of a log go in one transaction.
@@ -104,11 +104,20 @@ impl PurgedServer {
         if tables.get("users").is_none_or(|table| !table.read) {
             lacking.push("users");
         }
-        if lacking.is_empty() {
+        if !lacking.is_empty() {
+            let names = lacking.join(", ");
+            return Err(format!("the role {role} may not remove memories: GRANT SELECT, DELETE ON {names} TO {role}"));
+        }
+        let looked_in = |table: &Table| table.columns.values().any(|kind| holds(kind).is_some());
+        let hidden = tables.iter().filter(|(_, table)| !table.read && looked_in(table));
+        let hidden: Vec<&str> = hidden.map(|(name, _)| name.as_str()).collect();
+        if hidden.is_empty() {
             return Ok(());
         }
-        let names = lacking.join(", ");
-        Err(format!("the role {role} may not remove memories: GRANT SELECT, DELETE ON {names} TO {role}"))
+        let names = hidden.join(", ");
+        Err(format!(
+            "whether anything of them is left in {names} could not be proven: GRANT SELECT ON {names} TO {role}"
+        ))
     }
 
     /// Memories that were deleted before a moment, in the order of their ids after one, at most `most`; with those that have no
@@ -136,14 +145,25 @@ impl PurgedServer {
         Ok(DeletedPage { ids, last })
     }
 
-    /// Those of some memories that are still deleted, with their texts.
-    pub async fn still(&self, ids: &[u128]) -> Result<Vec<Deleted>, String> {
+    /// Those of some memories that are in the database.
+    pub async fn there(&self, ids: &[u128]) -> Result<Vec<u128>, String> {
         let mut session = self.begin().await?;
+        let sql = format!("SELECT m.id FROM {}.memories m WHERE m.id = ANY ({})", quoted(&self.schema), array(ids));
+        let mut found = Vec::new();
+        session.each(&sql, |row| id(row).map(|id| found.push(id))).await?;
+        session.close().await;
+        Ok(found)
+    }
+
+    /// Those of some memories that are still deleted since before a moment, with their texts.
+    pub async fn still(&self, ids: &[u128], before: Timestamp) -> Result<Vec<Deleted>, String> {
+        let mut session = self.begin().await?;
+        let old = older(&mut session, MEMORIES, "deleted_at", before).await?;
         let schema = quoted(&self.schema);
         let sql = format!(
             "SELECT m.id, m.content::text, u.user_id::text FROM {schema}.memories m \
              LEFT JOIN {schema}.users u ON u.id = m.user_id \
-             WHERE m.state::text = 'deleted' AND m.id = ANY ({})",
+             WHERE m.state::text = 'deleted' AND {old} AND m.id = ANY ({})",
             array(ids)
         );
         let mut found = Vec::new();
@@ -205,31 +225,29 @@ impl PurgedServer {
     }
 
     /// What is left of memories that are gone, for people; none where no row of any table has one of their ids in a column of
-    /// ids, or is one of their texts. A text that another memory has too is that one's.
-    pub async fn left(&self, ids: &[u128], texts: &[String]) -> Result<Option<String>, String> {
+    /// ids, or is one of their texts, which are known by their SHA-256. A text that another memory has too is that one's.
+    pub async fn left(&self, ids: &[u128], texts: &BTreeSet<Digest>) -> Result<Option<String>, String> {
         let mut session = self.begin().await?;
         let tables = known(&mut session).await?;
         let ids: Vec<String> = ids.iter().map(|id| PointId::Uuid(*id).to_string()).collect();
+        let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
         for (name, table) in &tables {
             for (column, kind) in &table.columns {
-                let (given, made) = match kind.as_str() {
-                    "uuid" => (&ids[..], "uuid"),
-                    "text" | "varchar" | "bpchar" if name != MEMORIES => (texts, "text"),
+                let column = quoted(column);
+                let (given, same) = match holds(kind) {
+                    Some(Holds::Ids) => (&ids, format!("g.one::uuid = t.{column}")),
+                    Some(Holds::Texts) if name != MEMORIES => {
+                        (&texts, format!("g.one = encode(sha256(convert_to(t.{column}::text, 'UTF8')), 'hex')"))
+                    }
                     _ => continue,
                 };
                 if given.is_empty() {
                     continue;
                 }
-                if !table.read {
-                    return Ok(Some(format!(
-                        "whether any row of {name} is of them is not known: GRANT SELECT ON {name}"
-                    )));
-                }
                 let sql = format!(
-                    "SELECT count(*)::int8 FROM {}.{} t JOIN unnest($1::text[]) g (one) ON g.one::{made} = t.{}::{made}",
+                    "SELECT count(*)::int8 FROM {}.{} t JOIN unnest($1::text[]) g (one) ON {same}",
                     quoted(&self.schema),
-                    quoted(name),
-                    quoted(column)
+                    quoted(name)
                 );
                 let rows = with_texts(&mut session, &sql, given).await?;
                 let count: i64 = rows
@@ -238,7 +256,7 @@ impl PurgedServer {
                     .and_then(|row| row.try_get(0))
                     .map_err(|error| session.told(&error))?;
                 if count > 0 {
-                    return Ok(Some(format!("{count} rows of them are left in {name}.{column}")));
+                    return Ok(Some(format!("{count} rows of them are left in {name}, column {column}")));
                 }
             }
         }
@@ -283,6 +301,21 @@ impl PurgedServer {
                 _ => session.told(&error),
             }
         })
+    }
+}
+
+/// What a column may have of a memory.
+enum Holds {
+    Ids,
+    Texts,
+}
+
+/// What a column of a type may have of a memory.
+fn holds(kind: &str) -> Option<Holds> {
+    match kind {
+        "uuid" => Some(Holds::Ids),
+        "text" | "varchar" | "bpchar" => Some(Holds::Texts),
+        _ => None,
     }
 }
 

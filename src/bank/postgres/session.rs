@@ -32,11 +32,9 @@ impl Session {
     pub async fn open(url: &str, schema: &str) -> Result<Self, String> {
         match connect(url, STATEMENT).await {
             Ok((connection, place)) => Ok(Self { connection, place, schema: schema.to_owned() }),
-            Err(NoConnection::NoUrl) => {
-                Err("the secret of spec.database.postgres.urlSecretRef is no url of PostgreSQL: \
+            Err(NoConnection::NoUrl) => Err("the secret of its url is no url of PostgreSQL: \
                                              expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-                    .to_owned())
-            }
+                .to_owned()),
             Err(NoConnection::Forbidden(place)) => {
                 Err(format!("the database at {place} is a link-local or metadata address: it is never called"))
             }

@@ -45,6 +45,10 @@ pub struct Heeded {
     pub indexed: Vec<FieldIndex>,
     /// Hints about the collection that are for people, in the server's words.
     pub left: Vec<String>,
+    /// How many indexes the next run makes.
+    pub more: usize,
+    /// For people, why an index was not made, or is not there.
+    pub failed: Option<String>,
 }
 
 impl Issue {
@@ -97,30 +101,42 @@ impl Client {
     pub async fn heed(&self, collection: &str) -> Result<Heeded, QdrantError> {
         let mut heeded = Heeded::default();
         let issues = self.issues().await?;
-        let before = self.fields(collection).await?;
+        let mut known = self.fields(collection).await?;
+        let mut wanted = Vec::new();
         for issue in issues.iter().filter(|issue| issue.is_of(collection)) {
             match issue.index(collection) {
-                Some(index) if before.get(&index.field) == Some(&index.kind) => {}
+                Some(index) if known.get(&index.field) == Some(&index.kind) => {}
                 // A field has one index: another would take its place.
-                Some(index) if heeded.indexed.len() < MOST && !before.contains_key(&index.field) => {
-                    let path = vec!["collections", collection, "index"];
-                    let body = json!({"field_name": index.field, "field_schema": index.kind});
-                    let call = Call { body: Some(body), ..Call::change(INDEX, Method::PUT, path) };
-                    self.result::<Value>(&call).await?;
-                    heeded.indexed.push(index);
+                Some(index) if !known.contains_key(&index.field) => {
+                    known.insert(index.field.clone(), index.kind.clone());
+                    wanted.push(index);
                 }
                 _ => heeded.left.push(cut(&issue.description)),
             }
         }
-        if !heeded.indexed.is_empty() {
-            let after = self.fields(collection).await?;
-            let (there, missing) =
-                heeded.indexed.drain(..).partition(|index| after.get(&index.field) == Some(&index.kind));
-            heeded.indexed = there;
-            let told = |index: FieldIndex| format!("the index of {} is not there after it was made", cut(&index.field));
-            heeded.left.extend(Vec::into_iter(missing).map(told));
+        heeded.more = wanted.len().saturating_sub(MOST);
+        for index in wanted.into_iter().take(MOST) {
+            match self.index(collection, &index).await {
+                Ok(true) => heeded.indexed.push(index),
+                Ok(false) => {
+                    heeded.failed = Some(format!("the index of {} is not there after it was made", cut(&index.field)));
+                }
+                Err(error) => {
+                    heeded.failed = Some(error.to_string());
+                    break;
+                }
+            }
         }
         Ok(heeded)
+    }
+
+    /// Makes an index; whether it is there then.
+    async fn index(&self, collection: &str, index: &FieldIndex) -> Result<bool, QdrantError> {
+        let path = vec!["collections", collection, "index"];
+        let body = json!({"field_name": index.field, "field_schema": index.kind});
+        let call = Call { body: Some(body), ..Call::change(INDEX, Method::PUT, path) };
+        self.result::<Value>(&call).await?;
+        Ok(self.fields(collection).await?.get(&index.field) == Some(&index.kind))
     }
 
     /// The fields of the payload that have an index, with its kind.

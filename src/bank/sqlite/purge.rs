@@ -128,13 +128,27 @@ impl Purged {
         Ok(count.unsigned_abs())
     }
 
-    /// Those of some memories that are still deleted, with their texts.
-    pub fn still(&self, ids: &[u128]) -> Result<Vec<Deleted>, PurgeError> {
+    /// Those of some memories that are in the database.
+    pub fn there(&self, ids: &[u128]) -> Result<Vec<u128>, PurgeError> {
         let told = of(&self.path);
-        let sql = "SELECT m.id, m.content, u.user_id FROM memories AS m LEFT JOIN users AS u ON u.id = m.user_id \
-                   WHERE m.state = 'deleted' AND m.id IN (SELECT value FROM json_each(?1))";
+        let sql = "SELECT id FROM memories WHERE id IN (SELECT value FROM json_each(?1))";
         let mut list = self.connection.prepare(sql).map_err(&told)?;
-        let mut rows = list.query(params![plain(ids)]).map_err(&told)?;
+        let found = list.query_map(params![plain(ids)], |row| row.get::<_, String>(0)).map_err(&told)?;
+        let found: Vec<String> = found.collect::<Result<_, _>>().map_err(&told)?;
+        Ok(found.iter().filter_map(|id| uuid::plain(id.as_bytes())).collect())
+    }
+
+    /// Those of some memories that are still deleted since before a moment, with their texts.
+    pub fn still(&self, ids: &[u128], before: Timestamp) -> Result<Vec<Deleted>, PurgeError> {
+        let told = of(&self.path);
+        let sql = format!(
+            "SELECT m.id, m.content, u.user_id FROM memories AS m LEFT JOIN users AS u ON u.id = m.user_id \
+             WHERE m.state = 'deleted' AND {} AND m.deleted_at < ?2 AND m.id IN (SELECT value FROM json_each(?1))",
+            is_time("m.deleted_at")
+        );
+        let mut list = self.connection.prepare(&sql).map_err(&told)?;
+        let before = before.strftime(SQL_TIME).to_string();
+        let mut rows = list.query(params![plain(ids), before]).map_err(&told)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(&told)? {
             let text = |at: usize| row.get::<_, String>(at).ok();

@@ -301,13 +301,15 @@ impl Session {
 
     /// Begins to write; who has a row locked is not waited for long.
     pub async fn write(url: &str) -> Result<Self, PgvectorError> {
-        Self::with(url, &["BEGIN READ WRITE", "SET LOCAL lock_timeout = '10s'"]).await
+        Self::with(url, &["BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "SET LOCAL lock_timeout = '10s'"]).await
     }
 
     async fn with(url: &str, statements: &[&str]) -> Result<Self, PgvectorError> {
         let (connection, place) = connect(url, STATEMENT).await.map_err(PgvectorError::no_connection)?;
         let mut session = Self { connection, place };
-        for statement in statements {
+        // Rows that the user may not see are an error, and who reads may take its time between two pages.
+        let settings = ["SET LOCAL row_security = off", "SET LOCAL idle_in_transaction_session_timeout = 0"];
+        for statement in statements.iter().chain(&settings) {
             session.run((*statement).to_owned()).await?;
         }
         Ok(session)

@@ -43,14 +43,22 @@ impl Rows {
         }
     }
 
-    /// Those of some memories that are still deleted.
-    pub async fn still(&self, ids: &[u128]) -> Result<Vec<Deleted>, String> {
+    /// Those of some memories that are there.
+    pub async fn there(&self, ids: Vec<u128>) -> Result<Vec<u128>, String> {
+        match self {
+            Self::File(file) => on_file(file, move |file| file.there(&ids)).await,
+            Self::Server(server) => server.there(&ids).await,
+        }
+    }
+
+    /// Those of some memories that are still deleted since before a moment.
+    pub async fn still(&self, ids: &[u128], before: Timestamp) -> Result<Vec<Deleted>, String> {
         match self {
             Self::File(file) => {
                 let ids = ids.to_vec();
-                on_file(file, move |file| file.still(&ids)).await
+                on_file(file, move |file| file.still(&ids, before)).await
             }
-            Self::Server(server) => server.still(ids).await,
+            Self::Server(server) => server.still(ids, before).await,
         }
     }
 

@@ -277,7 +277,16 @@ impl Mender<'_> {
     }
 
     /// Embeds memories and writes their points whole, over those that were seen. Texts that the model refuses are passed over.
-    async fn embed(&mut self, memories: Vec<MemoryText>, mut seen: BTreeMap<PointId, Seen>) -> Result<(), String> {
+    async fn embed(&mut self, mut memories: Vec<MemoryText>, mut seen: BTreeMap<PointId, Seen>) -> Result<(), String> {
+        // PostgreSQL takes no such text, and would take no note of it either.
+        memories.retain(|memory| {
+            let taken = self.touched.is_none() || !memory.content.contains('\0');
+            if !taken {
+                let id = PointId::Uuid(memory.id);
+                tracing::warn!(%id, "the text of a memory has U+0000, which the table of the points cannot hold");
+            }
+            taken
+        });
         let mut waiting = vec![memories];
         while let Some(memories) = waiting.pop() {
             let (mut now, later) = at_once(memories);

@@ -213,7 +213,7 @@ impl<E: Exchange> Steps<'_, E> {
                     let set = self.sources.table.as_ref().ok_or("the set has no table of points")?;
                     let table = open(endpoint, held).await?;
                     let missing = self.sources.known.table.map_or(0, |known| known.missing);
-                    table.mend(set, step.items > missing, touched, self.meter).await.map_err(told)
+                    table.mend(set, (step.items > missing, step.items), touched, self.meter).await.map_err(told)
                 };
                 let mended = self.meter.unless_cancelled(mending).await;
                 Some(mended.unwrap_or_else(|cancelled| Err(cancelled.to_string())))

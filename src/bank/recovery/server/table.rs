@@ -29,6 +29,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// How well what is kept is compressed, and what must be free beside it.
 const LEVEL: i32 = 3;
 const SPARE_ROOM: u64 = 16 << 20;
+/// Each statement sees what was there when it began: after a lock, all that who had it before wrote.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The columns that mem0 gives a table.
 const COLUMNS: &str = "id, vector, payload";
 /// The table that a name without its schema means, its columns, and about how many bytes it has.
@@ -131,7 +133,7 @@ impl PointTable {
 
     /// What the set would put back; nothing stays of the question.
     pub async fn known(mut self, set: &SetTable, meter: &Meter) -> Result<TableKnown, ServerError> {
-        self.run("BEGIN").await?;
+        self.run(BEGIN).await?;
         self.lay_out(set, meter).await?;
         let name = self.name.clone();
         let changed = self.count(&format!("FROM {name} v, pg_temp.memorybank_set s WHERE {}", changed())).await?;
@@ -141,17 +143,17 @@ impl PointTable {
         Ok(TableKnown { changed, missing })
     }
 
-    /// Puts back what [`Self::known`] counted, all of it or nothing: what is gone, and what changed where `changed`. Each point
-    /// is noted before. Nobody writes to the table while that is done.
+    /// Puts back what [`Self::known`] counted, all of it or nothing, and no more than `most` points: what is gone, and what
+    /// changed where `changed`. Each point is noted before. Nobody writes to the table while that is done.
     pub async fn mend(
         mut self,
         set: &SetTable,
-        changed: bool,
+        (changed, most): (bool, u64),
         touched: &Touched,
         meter: &Meter,
     ) -> Result<(), ServerError> {
         let name = self.name.clone();
-        self.run("BEGIN").await?;
+        self.run(BEGIN).await?;
         self.lay_out(set, meter).await?;
         self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let missing = format!("FROM {MISSING} {name} v WHERE v.id = s.id)");
@@ -162,6 +164,10 @@ impl PointTable {
                 each,
                 " UNION ALL SELECT s.id, s.payload FROM {name} v, pg_temp.memorybank_set s WHERE {changed}"
             );
+        }
+        let all = self.count(&format!("FROM ({each}) AS e")).await?;
+        if all > most {
+            return Err(ServerError::Away(format!("{all} points of {name} differ by now, and {most} were planned for")));
         }
         self.note(&each, touched, meter).await?;
         if changed {
@@ -233,7 +239,7 @@ impl PointTable {
     ) -> Result<(), ServerError> {
         touched.cut().map_err(|error| ServerError::Away(error.to_string()))?;
         let name = self.name.clone();
-        self.run("BEGIN").await?;
+        self.run(BEGIN).await?;
         self.pour(from, rows, meter).await?;
         self.run("CREATE TEMPORARY TABLE memorybank_touched (id uuid, keys jsonb) ON COMMIT DROP").await?;
         pour(&mut self.session, "pg_temp.memorybank_touched (id, keys)", touched.path(), meter).await?;
@@ -246,13 +252,14 @@ impl PointTable {
             "FROM pg_temp.memorybank_set s WHERE EXISTS (SELECT FROM pg_temp.memorybank_touched t \
              WHERE t.id = s.id AND t.keys IS NULL) AND NOT EXISTS (SELECT FROM {name} v WHERE v.id = s.id)"
         );
+        // Whoever writes is waited for, were it this recovery's own transaction whose end was not heard of.
+        self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let mut count = 0;
         for from in [&made, &changed, &removed] {
             count += self.count(from).await?;
         }
         if count > 0 {
             for statement in [
-                format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"),
                 format!("DELETE {made}"),
                 format!(
                     "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {ours} AND ({DIFFERS})"
