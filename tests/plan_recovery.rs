@@ -4,12 +4,12 @@
 #[path = "common/planning.rs"]
 mod common;
 
-use common::World;
+use common::{World, at};
 use memorybank::domain::{
     Consent, CorruptionEvent, CorruptionType, Outcome, Phase, Reason, RecoveryPlan, RecoveryReport, RecoveryState,
     RecoveryStep, RepairAction, Severity, TaskKind, TaskReport, Work,
 };
-use memorybank::plan::{RecoveryAsk, RunOwner, consent};
+use memorybank::plan::{HeldReason, RecoveryAsk, RunOwner, consent};
 use memorybank::resources::RecoveryStatus;
 
 fn document(spec: &str) -> String {
@@ -200,7 +200,8 @@ fn nobody_can_give_a_run_more_than_its_recovery_gives() {
     let (without, look) = name_of(", mode: OnApproval", None);
     assert_ne!(apply.name, look.name);
     let given = |world: &World, run: &str| {
-        consent(&RecoveryAsk { recovery: &world.config.recoveries[0], status: None }, "assistant", run, &[])
+        let ask = RecoveryAsk { recovery: &world.config.recoveries[0], status: None, scales: true };
+        consent(&ask, &world.config.banks[0], run, &[])
     };
     assert_eq!(given(&with, &apply.name).unwrap(), apply.spec.tasks[0].work);
     assert_eq!(given(&with, &look.name).unwrap(), look.spec.tasks[0].work, "it may still look");
@@ -233,4 +234,48 @@ fn a_run_that_told_nothing_leaves_it_unknown_and_a_suspended_bank_makes_none() {
     world.reload(&document(", quiesce: Guard"));
     assert!(world.step("2026-11-22T05:03:00Z").create.is_empty());
     assert_eq!(status(&world).2, "InvalidSpec");
+}
+
+#[test]
+fn what_is_scaled_down_must_be_said_and_only_a_cluster_scales() {
+    let scaled = document(", quiesce: ScaleDown, mode: Auto");
+    let with = |workload: &str| scaled.replacen("spec:", &format!("spec:\n  workload: {workload}"), 1);
+    let mut world = World::new(&scaled);
+    assert!(world.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "InvalidSpec"));
+    assert!(status(&world).0.conditions[0].message.contains("spec.workload.selector"));
+    // All that lacks a label is everybody else.
+    world.reload(&with("{selector: {matchExpressions: [{key: team, operator: DoesNotExist}]}}"));
+    assert!(world.step("2026-11-22T05:01:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "InvalidSpec"));
+    // What can be said later is no end.
+    world.reload(&with("{selector: {matchLabels: {app: assistant}}}"));
+    let (run, consent) = made(&mut world, "2026-11-22T05:02:00Z");
+    assert_eq!(consent, Consent::Lossless);
+    // While the workload goes, nobody else gets the bank, however long it has waited; and it is told.
+    let scaling = |world: &mut World, reason: HeldReason| {
+        let known = world.runs.iter_mut().find(|known| known.name == run).unwrap();
+        (known.phase, known.reason, known.message) = (Phase::Held, reason.name().to_owned(), "pods end".to_owned());
+        let mut other = known.clone();
+        (other.name, other.owner, other.phase) = ("other".to_owned(), RunOwner::Hand, Phase::Pending);
+        other.created = at("2026-11-22T04:00:00Z");
+        world.runs.push(other);
+        let plan = world.plan(at("2026-11-22T05:03:00Z"));
+        world.runs.retain(|known| known.name == run);
+        plan
+    };
+    let plan = scaling(&mut world, HeldReason::Quiescing);
+    assert_eq!((plan.start, plan.held[0].1), (vec![run.clone()], HeldReason::Locked));
+    assert!(world.step("2026-11-22T05:04:00Z").create.is_empty());
+    assert_eq!(world.runs[0].phase, Phase::Running, "the front end goes on with it");
+    // One that cannot be begun now keeps nobody from the bank.
+    let plan = scaling(&mut world, HeldReason::CannotScale);
+    assert_eq!(plan.start, ["other".to_owned()]);
+    assert_eq!(plan.held[0], (run.clone(), HeldReason::Locked, plan.held[0].2.clone()));
+
+    let mut folder = World::new(&with("{selector: {matchLabels: {app: assistant}}}"));
+    folder.scales = false;
+    assert!(folder.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&folder).1, status(&folder).2), ("Unknown", "InvalidSpec"));
+    assert!(status(&folder).0.conditions[0].message.contains("docker compose stop"));
 }

@@ -96,7 +96,7 @@ pub async fn show_asked(
             Ok((bank, valid)) => {
                 let newest = newest(cx, key, seen, &RunOwner::Recovery(id.key.name.clone())).await?;
                 let measured = newest.as_deref().and_then(measured);
-                let ask = RecoveryAsk { recovery: valid, status: recovery.status.as_ref() };
+                let ask = RecoveryAsk { recovery: valid, status: recovery.status.as_ref(), scales: true };
                 plan_recovery(&ask, bank, &runs, measured.as_ref(), &facts.corruption.top, now)
             }
             Err(wrong) => {

@@ -12,7 +12,8 @@ use super::entry::Bank;
 use super::error::ReconcileError;
 use super::key::Key;
 use super::made::make;
-use super::run::{Tracked, controls, free, lost, settle, show};
+use super::quiesce::put_back;
+use super::run::{Tracked, controls, free, hold, lost, settle};
 use super::seen::{Seen, asks, find};
 use super::standing::Note;
 use super::start::start;
@@ -31,6 +32,13 @@ const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
 
 /// Looks at one bank. When to look again though nothing happens.
 pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
+    let looked = Box::pin(look_at(cx, key, now)).await;
+    // Whatever came of it: nothing stays scaled down because something else fails.
+    let put_back = Box::pin(put_back(cx, key, now)).await;
+    Ok([looked?, put_back?].into_iter().flatten().min())
+}
+
+async fn look_at(cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
     let mut seen = Seen::of(cx, key);
     let mut looks = Vec::new();
     for run in &mut seen.runs {
@@ -204,20 +212,6 @@ fn missing(cx: &Context, bank: &ValidBank) -> Option<String> {
         .collect();
     let shown = absent.join(", ");
     (!absent.is_empty()).then(|| format!("there is no PersistentVolumeClaim of this name in the namespace: {shown}"))
-}
-
-async fn hold(
-    cx: &Context,
-    run: &mut Tracked,
-    reason: HeldReason,
-    message: &str,
-    now: Timestamp,
-) -> Result<(), ReconcileError> {
-    run.view.phase = Phase::Held;
-    reason.name().clone_into(&mut run.view.reason);
-    message.clone_into(&mut run.view.message);
-    let refused = run.refused();
-    show(cx, run, RunTold { refused, ..RunTold::default() }, now).await
 }
 
 /// Ends a run whose place another takes.

@@ -66,5 +66,5 @@ pub fn asks(seen: &Seen) -> Asks<'_> {
 
 /// What a recovery asks for; none where its spec cannot be used.
 pub fn recovery_ask(recovery: &Recovery) -> Option<RecoveryAsk<'_>> {
-    Some(RecoveryAsk { recovery: recovery.valid.as_ref().ok()?, status: recovery.status.as_ref() })
+    Some(RecoveryAsk { recovery: recovery.valid.as_ref().ok()?, status: recovery.status.as_ref(), scales: true })
 }

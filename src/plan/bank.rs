@@ -171,7 +171,7 @@ fn create(
     for ask in &asks.recoveries {
         let owner = RunOwner::Recovery(ask.recovery.meta.name.clone());
         let open = &observed.facts.corruption.top;
-        if let Some((name, work)) = wanted_run(ask, &bank.meta.name, open, &observed.runs).filter(|_| !bank.suspend) {
+        if let Some((name, work)) = wanted_run(ask, bank, open, &observed.runs).filter(|_| !bank.suspend) {
             let task = Task { name: "recover".to_owned(), work, active_deadline_seconds: None };
             make(name, owner.clone(), None, &[task], DEADLINE_SECONDS, None);
         }

@@ -18,6 +18,9 @@ pub enum EventReason {
     NameCollision,
     TooManySchedules,
     RunStarted,
+    ScaledDown,
+    PutBack,
+    NotPutBack,
 }
 
 impl EventReason {
@@ -31,12 +34,16 @@ impl EventReason {
             Self::NameCollision => "NameCollision",
             Self::TooManySchedules => "TooManySchedules",
             Self::RunStarted => "RunStarted",
+            Self::ScaledDown => "ScaledDown",
+            Self::PutBack => "PutBack",
+            Self::NotPutBack => "NotPutBack",
         }
     }
 }
 
 impl EventDraft {
-    pub(super) fn new(reason: EventReason, message: impl Into<String>) -> Self {
+    /// An event.
+    pub fn new(reason: EventReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }

@@ -9,7 +9,9 @@ use memorybank::plan::{
     Asks, AuditAsk, BankPlan, CheckAsk, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank, exclusive,
     needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
 };
-use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus};
+use memorybank::resources::{
+    Config, IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidRecovery,
+};
 
 /// A time.
 pub fn at(text: &str) -> Timestamp {
@@ -48,6 +50,8 @@ pub struct World {
     pub runs: Vec<RunView>,
     pub facts: BankFacts,
     pub next: Option<Timestamp>,
+    /// Whether it is a cluster, where workloads can be scaled.
+    pub scales: bool,
 }
 
 impl World {
@@ -63,6 +67,7 @@ impl World {
             runs: Vec::new(),
             facts: BankFacts::default(),
             next: None,
+            scales: true,
         }
     }
 
@@ -92,11 +97,7 @@ impl World {
                 .iter()
                 .map(|audit| AuditAsk { audit, status: self.audits.get(&audit.meta.name) })
                 .collect(),
-            recoveries: config
-                .recoveries
-                .iter()
-                .map(|recovery| RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) })
-                .collect(),
+            recoveries: config.recoveries.iter().map(|recovery| self.recovery(recovery)).collect(),
             hand: config.runs.iter().collect(),
         };
         let observed =
@@ -181,12 +182,16 @@ impl World {
             self.audits.insert(audit.meta.name.clone(), plan.status);
         }
         for recovery in &self.config.recoveries {
-            let ask = RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) };
+            let ask = self.recovery(recovery);
             let newest = self.recovered.as_ref().map(|(run, task)| Measured { run, finished: now, report: None, task });
             let open = &self.facts.corruption.top;
             let status = plan_recovery(&ask, bank, &self.runs, newest.as_ref(), open, now);
             self.recoveries.insert(recovery.meta.name.clone(), status);
         }
+    }
+
+    fn recovery<'a>(&'a self, recovery: &'a ValidRecovery) -> RecoveryAsk<'a> {
+        RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name), scales: self.scales }
     }
 
     /// Writes the first policy's echo.

@@ -18,7 +18,7 @@ metadata: {name: mend}
 spec: {bankName: assistant, mode: OnApproval}
 ";
 
-fn plan() -> RecoveryPlan {
+pub fn plan() -> RecoveryPlan {
     let step = RecoveryStep {
         action: RepairAction::Reindex,
         target: "database".to_owned(),
@@ -33,7 +33,7 @@ fn plan() -> RecoveryPlan {
 }
 
 /// The recovery's next run.
-async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
+pub async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
     crate::bed::wait_for("a run of the recovery", async || {
         let runs = bed.list("MaintenanceRun").await;
         let of_it =
@@ -43,14 +43,14 @@ async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
     .await
 }
 
-fn consent_of(pod: &Value) -> Consent {
+pub fn consent_of(pod: &Value) -> Consent {
     let spec = Bed::spec(pod);
     let Work::Recover { consent, .. } = &spec.tasks[0].work else { panic!("{spec:?}") };
     *consent
 }
 
 /// Plays the pod of a recovery's run to this state.
-async fn play(bed: &Bed<'_>, operator: &Replica, pod: &Value, state: RecoveryState) {
+pub async fn play(bed: &Bed<'_>, operator: &Replica, pod: &Value, state: RecoveryState) {
     bed.begin(pod).await;
     let (token, mut report) = (bed.token(pod).await, bed.report(pod).await);
     report.tasks[0].recovery = Some(RecoveryReport {

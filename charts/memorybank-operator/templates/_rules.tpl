@@ -44,3 +44,15 @@
   resources: [events]
   verbs: [list, create, patch]
 {{- end }}
+
+{{/* What scales the workload of a bank, and nothing else of it. */}}
+{{- define "memorybank-operator.scale" -}}
+# Which workloads have pods with the labels that a bank's spec.workload.selector names.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [list]
+# How many replicas each has; to none while a recovery changes the bank, and back. Nothing else of it can be changed.
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [get, patch]
+{{- end }}

@@ -40,7 +40,7 @@ impl Statuses {
                 .collect(),
             recoveries: recoveries(bank, config)
                 .zip(&self.recoveries)
-                .map(|(recovery, status)| RecoveryAsk { recovery, status: status.as_ref() })
+                .map(|(recovery, status)| RecoveryAsk { recovery, status: status.as_ref(), scales: false })
                 .collect(),
             hand: config.runs.iter().filter(|run| run.bank_name == bank.meta.name).collect(),
         }
