@@ -71,6 +71,10 @@ impl Points for Counted {
         self.fetched.fetch_add(page.len() as u64, Ordering::Relaxed);
         Ok(page)
     }
+
+    fn renew(&mut self) {
+        self.points.renew();
+    }
 }
 
 fn main() {

@@ -7,6 +7,8 @@
 mod bed;
 #[path = "common/guardian.rs"]
 mod guardian;
+#[path = "common/qdrant/mod.rs"]
+mod qdrant;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,7 +16,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use bed::Bed;
-use memorybank::domain::{Digest, Outcome, RunReport, Verdict, Work};
+use memorybank::domain::{Digest, Outcome, QdrantEndpoint, RunReport, Trust, VectorStore, Verdict, Work};
+use qdrant::{Answer, Config, Qdrant};
+use serde_json::json;
 
 /// A table of 8 MB that comes and goes: its pages stay in the file, free.
 const BLOAT: &str = "CREATE TABLE junk AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
@@ -83,7 +87,11 @@ fn optimized(bed: &Bed) -> RunReport {
 }
 
 fn database(report: &RunReport) -> (Verdict, &str) {
-    let check = report.tasks[0].checks.iter().find(|check| check.component == "database").unwrap();
+    of(report, "database")
+}
+
+fn of<'a>(report: &'a RunReport, component: &str) -> (Verdict, &'a str) {
+    let check = report.tasks[0].checks.iter().find(|check| check.component == component).unwrap();
     (check.verdict, &check.detail)
 }
 
@@ -153,4 +161,42 @@ fn who_writes_is_not_waited_for_without_end() {
     drop(other);
     assert_eq!(content(&file), before);
     assert_eq!(optimized(&bed).tasks[0].outcome, Outcome::Succeeded, "the next run finds it free");
+}
+
+#[test]
+fn an_index_that_searches_want_is_made_and_other_hints_are_told() {
+    let (mut bed, server) = (Bed::new(50), Qdrant::start());
+    server.create("openmemory", Config::cosine(4));
+    server.create("other", Config::cosine(4));
+    server.with("openmemory", |collection| collection.indexes.insert("agent_id".to_owned(), "integer".to_owned()));
+    let hints = [("openmemory", "user_id"), ("openmemory", "agent_id"), ("other", "user_id")];
+    for (collection, field) in hints {
+        server.misses_index(collection, field, &json!("keyword"));
+    }
+    server.misses_index("openmemory", "place", &json!({"type": "unheard"}));
+    bed.bank.vector_store = Some(VectorStore::Qdrant(QdrantEndpoint {
+        url: server.url(),
+        api_key: None,
+        collection: "openmemory".to_owned(),
+        tls: Trust::default(),
+    }));
+    let indexes = |collection: &str| {
+        let fields = server.with(collection, |collection| collection.indexes.clone());
+        fields.into_iter().map(|(field, kind)| format!("{field} {kind}")).collect::<Vec<_>>()
+    };
+    let report = optimized(&bed);
+    assert_eq!(report.tasks[0].outcome, Outcome::Succeeded, "{report:#?}");
+    // An index that is there keeps its kind, and no other collection is touched.
+    assert_eq!(indexes("openmemory"), ["agent_id integer", "user_id keyword"]);
+    assert_eq!(indexes("other"), Vec::<String>::new());
+    let told = "indexed for searches: user_id (keyword); 2 hints of the server are left to people, such as: \
+                Unindexed field 'agent_id' is slowing queries down in collection 'openmemory'";
+    assert_eq!(of(&report, "vectors"), (Verdict::Passed, told));
+    // The server does not forget its hints: what is there is not made again.
+    server.forget_requests();
+    assert!(of(&optimized(&bed), "vectors").1.starts_with("no index is missed"));
+    assert!(!server.requests().iter().any(|request| request.starts_with("PUT")));
+    server.trouble("/issues", None, Answer::Status(403, "Forbidden"));
+    let report = optimized(&bed);
+    assert_eq!((report.tasks[0].outcome, of(&report, "vectors").0), (Outcome::Unknown, Verdict::Unknown));
 }

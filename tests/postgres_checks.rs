@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use memorybank::bank::postgres::{Optimized, PostgresReport, check_postgres, optimize_postgres};
+use memorybank::bank::postgres::{Optimized, PostgresReport, check_postgres, optimize_pgvector, optimize_postgres};
 use memorybank::bank::{FolderSecrets, Meter};
-use memorybank::domain::{CorruptionType, Level, PostgresEndpoint, SecretKey, Severity, Verdict};
+use memorybank::domain::{CorruptionType, Level, PgvectorEndpoint, PostgresEndpoint, SecretKey, Severity, Verdict};
 use memorybank::engine::integrity::sqlite::schema::SchemaKind;
 use postgres::Postgres;
 
@@ -227,6 +227,14 @@ async fn an_index_whose_building_broke_off_is_told() {
     assert_eq!(server.value(&database, dead), "0");
     let report = check(&server.url(&database), Level::Full).await;
     assert_eq!(of(&report, "postgres-indexes"), []);
+    // The table of the points alone, wherever it stands.
+    let (endpoint, folder) = endpoint(&server.url(&database));
+    for (table, tables) in [("users", Ok(1)), ("points", Err("the database has no table points".to_owned()))] {
+        let points = PgvectorEndpoint { url: endpoint.url.clone(), table: table.to_owned() };
+        let secrets = FolderSecrets::new(folder.path());
+        let done = optimize_pgvector(&points, ("ns", &secrets), &Meter::default()).await.unwrap();
+        assert_eq!(done.map(|done| done.tables), tables);
+    }
     // Of a role that may only read nothing is told as done.
     server.psql(&database, "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA public TO reader");
     let done = optimized(&server.url(&database).replace("memorybank@", "reader@")).await.unwrap();

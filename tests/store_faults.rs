@@ -5,9 +5,10 @@
 mod postgres_server;
 #[path = "common/reports.rs"]
 mod reports;
+#[path = "common/small_disk.rs"]
+mod small_disk;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use memorybank::domain::{Digest, RunReport, TaskKind, Verdict};
 use memorybank::store::{Finish, Location, Store};
 use reports::{at, check, damage, finding, raw, record, report, task};
+use small_disk::SmallDisk;
 use sqlx::Connection as _;
 
 /// Tells a copy of this test binary which folder to work on.
@@ -122,44 +124,11 @@ async fn report_until_killed(folder: &Path) {
     }
 }
 
-/// A small file system of its own, where the system lets this process mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        let why = "skipped: this system does not let the test mount a small tmpfs (needs root)";
-        assert!(std::env::var_os("MEMORYBANK_REQUIRE_ALL_TIERS").is_none_or(|v| v != "1"), "{why}");
-        eprintln!("{why}");
-        None
-    }
-
-    /// Takes all room that is left, to the last block.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("ballast");
-        let mut file = File::create(&path).unwrap();
-        for size in [1 << 16, 1 << 12, 1] {
-            while file.write_all(&vec![1; size]).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ended = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_and_the_store_goes_on_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount("6m") else { return };
-    let location = Location::Sqlite(disk.0.path().join("data"));
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), "6m") else { return };
+    let location = Location::Sqlite(disk.path().join("data"));
     runtime().block_on(async {
         let store = Store::open(&location).await.unwrap();
         store.finish_run(&numbered(0)).await.unwrap();
@@ -175,7 +144,7 @@ fn a_full_disk_is_told_and_the_store_goes_on_once_there_is_room() {
                 kept += 1;
             };
             assert_eq!(error.reason(), "Full", "{error}");
-            assert!(error.is_transient() && error.to_string().contains(disk.0.path().to_str().unwrap()), "{error}");
+            assert!(error.is_transient() && error.to_string().contains(disk.path().to_str().unwrap()), "{error}");
             assert_eq!(store.put_blob(vec![7; 100_000]).await.map_err(|error| error.reason()).unwrap_err(), "Full");
             assert_eq!(store.facts("default", "assistant").await.unwrap().findings.high, 200, "it still answers");
 

@@ -20,10 +20,13 @@ const ENTITIES: &str = "consistency-entities";
 /// The output that says what would mend what was found.
 pub(super) const PLAN: &str = "repair/plan";
 
+/// No point has its turn.
+const NOTHING: Share = Share::Percent(0);
+
 /// How much of the points a level reads.
 pub(super) const fn share(level: Level, percent: u8) -> Share {
     match level {
-        Level::Quick => Share::Percent(0),
+        Level::Quick => NOTHING,
         Level::Checksum => Share::Percent(percent),
         Level::Full => Share::All,
     }
@@ -54,6 +57,12 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
+        if share == NOTHING
+            && let Some(checks) = self.still(spec).await
+        {
+            body.checks.extend(checks);
+            return Ok(());
+        }
         let (side, store) = match self.sides(spec, copies, meter).await? {
             Ok(sides) => sides,
             Err(why) => {
@@ -75,6 +84,9 @@ impl<E: Exchange> Runner<E> {
         if let Some(plan) = plan {
             let bytes = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
             body.outputs.push(Outputs(&self.exchange).keep(PLAN.to_owned(), bytes).await?);
+            if let Some(copied) = copies.database(&spec.bank, meter).await? {
+                body.outputs.extend(self.made_of(&copied, &body.outputs).await?);
+            }
         }
         match StoredPoints::entities(&spec.namespace, store, &secrets).await {
             Ok(entities) => {
@@ -85,7 +97,7 @@ impl<E: Exchange> Runner<E> {
             }
             Err(why) => body.checks.push(Check::unknown(ENTITIES, Fault::Missing.component(), why)),
         }
-        if share != Share::Percent(0)
+        if share != NOTHING
             && let Some(embedding) = &spec.bank.embedding
         {
             let sampled = meter.unless_cancelled(self.sample(spec)).await.map_err(|cancelled| cancelled.to_string())?;

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::places::Places;
 use crate::bank::Meter;
-use crate::bank::sqlite::{self, SqliteCopy};
-use crate::domain::{Bank, Check, CorruptionEvent, LatestSet, PathInVolume, SqlDatabase, VerifiedSets};
+use crate::bank::sqlite::{self, SqliteCopy, Stand};
+use crate::domain::{Bank, Check, CorruptionEvent, Digest, LatestSet, PathInVolume, SqlDatabase, VerifiedSets};
 use crate::engine::integrity::sqlite::Judgement;
 
 /// A SQLite file of the bank as one run sees it.
@@ -15,6 +15,8 @@ use crate::engine::integrity::sqlite::Judgement;
 pub(super) struct Copied {
     /// When it was begun: what changed after it is not in the copy.
     pub at: Timestamp,
+    /// What the files of the bank were before it was begun; none where a later write could look the same.
+    pub files: Option<Digest>,
     /// The private copy, wiped with the last use of it; none where no copy could be made.
     pub copy: Option<SqliteCopy>,
     /// What the raw files say, or why there is no copy.
@@ -80,6 +82,7 @@ impl<'a> Copies<'a> {
         let copied = match self.places.volume(&place.volume) {
             Err(why) => Copied {
                 at,
+                files: None,
                 copy: None,
                 checks: vec![Check::unknown("sqlite-copy", component, why)],
                 corruption: Vec::new(),
@@ -98,21 +101,22 @@ impl<'a> Copies<'a> {
 
 /// Copies a file and judges what its bytes tell, before SQLite opens the copy.
 fn copy(at: Timestamp, root: &Path, path: &str, scratch: &Path, component: &str, meter: &Meter) -> Copied {
+    let files = Stand::look(root, path).digest();
     let mut copy = match sqlite::copy(root, path, scratch, meter) {
         Ok(copy) => copy,
         Err(error) => {
             let Judgement { checks, events } = error.judge(component, path);
-            return Copied { at, copy: None, checks, corruption: events };
+            return Copied { at, files, copy: None, checks, corruption: events };
         }
     };
     let Judgement { checks: judged, events: corruption } = copy.raw.judge(component);
     let mut checks = vec![copy.check(component)];
     checks.extend(judged);
     match copy.prepare() {
-        Ok(()) => Copied { at, copy: Some(copy), checks, corruption },
+        Ok(()) => Copied { at, files, copy: Some(copy), checks, corruption },
         Err(error) => {
             checks.push(Check::unknown("sqlite-copy", component, format!("the copy cannot be prepared: {error}")));
-            Copied { at, copy: None, checks, corruption }
+            Copied { at, files, copy: None, checks, corruption }
         }
     }
 }

@@ -20,6 +20,7 @@ mod recover;
 mod remote;
 mod restore;
 mod scratch;
+mod still;
 mod vectors;
 mod verified;
 mod verify;

@@ -3,16 +3,21 @@ use std::sync::Arc;
 use super::body::Body;
 use super::copies::{Copies, DATABASE, HISTORY};
 use super::{Exchange, Runner};
-use crate::bank::postgres::{self, optimize_postgres};
+use crate::bank::postgres::{self, optimize_pgvector, optimize_postgres};
+use crate::bank::qdrant::{Client, Heeded};
 use crate::bank::sqlite::{Optimized, optimize, take_stock};
-use crate::bank::{FolderSecrets, Meter};
-use crate::domain::{Check, PathInVolume, PostgresEndpoint, Reason, RunSpec, Severity, SqlDatabase};
+use crate::bank::{Cancelled, FolderSecrets, Meter};
+use crate::domain::{
+    Check, PathInVolume, PostgresEndpoint, QdrantEndpoint, Reason, RunSpec, Severity, SqlDatabase, VectorStore, Verdict,
+};
+use crate::engine::integrity::vectors::VECTORS;
 
 /// The check that an optimization is.
 const OPTIMIZED: &str = "optimized";
 
 impl<E: Exchange> Runner<E> {
-    /// Has each database of a bank looked after. One that is damaged is left alone: it is for a recovery.
+    /// Has each database of a bank and its vector store looked after. A database that is damaged is left alone: it is
+    /// for a recovery.
     pub(super) async fn optimize(
         &self,
         spec: &RunSpec,
@@ -42,10 +47,14 @@ impl<E: Exchange> Runner<E> {
                 body.checks.push(Check::failed(OPTIMIZED, component, format!("it is not sound afterwards: {why}")));
             }
         }
-        if body.checks.is_empty() {
-            body.unmeasured = Some((Reason::NotMeasured, "the bank declares no database to be optimized".to_owned()));
+        if let Some(store) = &bank.vector_store {
+            let check = self.optimize_vectors(&spec.namespace, store, meter).await;
+            body.checks.push(check.map_err(|cancelled| cancelled.to_string())?);
         }
-        let first = body.checks.iter().find(|check| check.verdict != crate::domain::Verdict::Passed);
+        if body.checks.is_empty() {
+            body.unmeasured = Some((Reason::NotMeasured, "the bank declares nothing to be optimized".to_owned()));
+        }
+        let first = body.checks.iter().find(|check| check.verdict != Verdict::Passed);
         if let Some(left) = first {
             body.unmeasured = Some((Reason::NotMeasured, format!("{}: {}", left.component, left.detail)));
         }
@@ -62,10 +71,30 @@ impl<E: Exchange> Runner<E> {
         let secrets = FolderSecrets::new(&self.places.secrets);
         let done = optimize_postgres(endpoint, (namespace, &secrets), meter).await;
         body.checks.push(match done.map_err(|cancelled| cancelled.to_string())? {
-            Ok(done) => of_server(&done),
+            Ok(done) => of_server(DATABASE, &done),
             Err(why) => Check::unknown(OPTIMIZED, DATABASE, why),
         });
         Ok(())
+    }
+
+    async fn optimize_vectors(
+        &self,
+        namespace: &str,
+        store: &VectorStore,
+        meter: &Arc<Meter>,
+    ) -> Result<Check, Cancelled> {
+        let secrets = FolderSecrets::new(&self.places.secrets);
+        let done = match store {
+            VectorStore::Qdrant(endpoint) => {
+                let heeded = meter.unless_cancelled(heed(namespace, endpoint, &secrets)).await?;
+                heeded.map(|heeded| of_qdrant(&heeded))
+            }
+            VectorStore::Pgvector(endpoint) => {
+                let done = optimize_pgvector(endpoint, (namespace, &secrets), meter).await?;
+                done.map(|done| of_server(VECTORS, &done))
+            }
+        };
+        Ok(done.unwrap_or_else(|why| Check::unknown(OPTIMIZED, VECTORS, why)))
     }
 
     async fn optimize_file(&self, component: &str, place: &PathInVolume, meter: &Arc<Meter>) -> Result<Check, String> {
@@ -83,12 +112,30 @@ impl<E: Exchange> Runner<E> {
     }
 }
 
-fn of_server(done: &postgres::Optimized) -> Check {
+async fn heed(namespace: &str, endpoint: &QdrantEndpoint, secrets: &FolderSecrets) -> Result<Heeded, String> {
+    let client = Client::open(namespace, endpoint, secrets).await.map_err(|error| error.to_string())?;
+    client.heed(&endpoint.collection).await.map_err(|error| error.to_string())
+}
+
+/// Hints that are for people are no lack of the run.
+fn of_qdrant(heeded: &Heeded) -> Check {
+    let made: Vec<String> = heeded.indexed.iter().map(|index| format!("{} ({})", index.field, index.kind)).collect();
+    let mut detail = match made.as_slice() {
+        [] => "no index is missed".to_owned(),
+        made => format!("indexed for searches: {}", made.join(", ")),
+    };
+    if let Some(first) = heeded.left.first() {
+        detail = format!("{detail}; {} hints of the server are left to people, such as: {first}", heeded.left.len());
+    }
+    Check::passed(OPTIMIZED, VECTORS, detail)
+}
+
+fn of_server(component: &str, done: &postgres::Optimized) -> Check {
     let detail = format!("{} tables looked after, {} indexes made anew", done.tables, done.reindexed.len());
     match done.left.first() {
-        None => Check::passed(OPTIMIZED, DATABASE, detail),
+        None => Check::passed(OPTIMIZED, component, detail),
         Some(first) => {
-            Check::unknown(OPTIMIZED, DATABASE, format!("{detail}; {} were left, such as {first}", done.left.len()))
+            Check::unknown(OPTIMIZED, component, format!("{detail}; {} were left, such as {first}", done.left.len()))
         }
     }
 }

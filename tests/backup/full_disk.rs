@@ -2,43 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use memorybank::domain::{Outcome, PostgresEndpoint, SecretKey, SqlDatabase, Work};
 
 use crate::bed::{Bed, noise};
-use crate::guardian::{skipped, wait_for};
+use crate::guardian::wait_for;
 use crate::postgres::Postgres;
-
-/// A small file system of its own at the repository's volume.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path, size: &str) -> Option<Self> {
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at));
-        }
-        skipped("this system does not let the test mount a small tmpfs (needs root)");
-        None
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ended = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
+use crate::small_disk::SmallDisk;
 
 #[test]
 fn a_full_disk_is_told_leaves_no_half_set_and_all_older_ones() {
     let bed = Bed::new(30);
     let volume = bed.volume();
-    let Some(_disk) = SmallDisk::mount(&volume, "128m") else { return };
+    let Some(_disk) = SmallDisk::over(&volume, "128m") else { return };
     bed.run("one", &[Work::Backup, Work::VerifyBackup]);
     let old = bed.names();
     assert_eq!(old.len(), 1);
@@ -66,7 +44,7 @@ fn a_disk_that_fills_up_with_tables_leaves_none_of_them() {
     let Some(server) = Postgres::shared() else { return };
     let mut bed = Bed::new(30);
     let volume = bed.volume();
-    let Some(_disk) = SmallDisk::mount(&volume, "256m") else { return };
+    let Some(_disk) = SmallDisk::over(&volume, "256m") else { return };
     let url = server.database();
     // 48 MB that do not compress, twice as long in text.
     server.psql(

@@ -11,6 +11,8 @@ mod postgres;
 mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 
 mod altered;
 mod bed;
@@ -23,6 +25,7 @@ mod legacy;
 mod older;
 mod prune;
 mod purge;
+mod purge_faults;
 mod restored;
 mod scratch;
 mod sealed;

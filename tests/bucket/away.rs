@@ -12,6 +12,7 @@ use crate::bed::{Bed, noise};
 use crate::guardian::wait_for;
 use crate::proxy::Proxy;
 use crate::s3::{ID, KEY, S3};
+use crate::small_disk::SmallDisk;
 
 fn endpoint(bed: &mut Bed) -> &mut BucketEndpoint {
     bed.bank.repository.as_mut().unwrap().s3.as_mut().unwrap()
@@ -82,6 +83,30 @@ fn a_server_that_is_away_says_nothing_against_a_set() {
     assert!(told(&report).contains("the server refuses connections"), "{report:#?}");
     s3.restart();
     assert_eq!(bed.refused(), None);
+}
+
+#[test]
+fn a_scratch_folder_without_room_says_nothing_against_a_set() {
+    let Some(s3) = S3::start() else { return };
+    let mut bed = Bed::new(60);
+    s3.keep_sets_of(&mut bed);
+    assert_eq!(bed.run("one", &[Work::Backup, Work::VerifyBackup, Work::RestoreTest]).outcome().0, Outcome::Succeeded);
+    let (before, verified) = (s3.keys(), bed.verified());
+    fs::create_dir_all(bed.path("scratch")).unwrap();
+    let Some(disk) = SmallDisk::over(&bed.path("scratch"), "1m") else { return };
+    disk.fill();
+    // The set that is made lacks the database, and takes no other one's place.
+    for work in [Work::VerifyBackup, Work::RestoreTest, Work::Backup, Work::VerifyBackup] {
+        let report = bed.run("two", std::slice::from_ref(&work));
+        assert_eq!(report.tasks[0].outcome, Outcome::Unknown, "{work:?}: {report:#?}");
+        assert!(report.tasks[0].corruption.is_empty(), "{report:#?}");
+        assert!(told(&report).contains("free"), "{work:?}: {}", told(&report));
+        assert!(before.iter().all(|key| s3.keys().contains(key)) && s3.parts() == 0, "{work:?}");
+        assert_eq!(bed.verified(), verified, "{work:?}");
+    }
+    drop(disk);
+    let report = bed.run("five", &[Work::Backup, Work::VerifyBackup, Work::RestoreTest]);
+    assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
 }
 
 #[test]

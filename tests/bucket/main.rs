@@ -21,6 +21,8 @@ mod postgres;
 mod qdrant;
 #[path = "../common/s3.rs"]
 mod s3;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 
 mod altered;
 mod away;

@@ -45,6 +45,10 @@ impl Points for Counted {
         *self.fetched.lock().unwrap() += page.len();
         Ok(page)
     }
+
+    fn renew(&mut self) {
+        self.source.renew();
+    }
 }
 
 pub struct Bed {
@@ -113,6 +117,12 @@ impl Bed {
             scratch,
         };
         (SqlSide::Sqlite(database), Settings { share: Share::All, grace: Duration::ZERO, patience: Duration::ZERO })
+    }
+
+    /// Sets the time of the last write back, so that no later one could have the same.
+    pub fn settle(&self) {
+        let file = std::fs::File::options().write(true).open(&self.bank.database).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_mins(5)).unwrap();
     }
 
     /// A copy of the database as it is now.

@@ -24,6 +24,8 @@ impl Points for Wrong {
             Ok(self.points[first..].iter().take(20).cloned().collect())
         }
     }
+
+    fn renew(&mut self) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

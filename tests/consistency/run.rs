@@ -140,12 +140,14 @@ pub fn assert_sound(task: &TaskReport) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_bank_passes_at_every_level_and_leaves_what_the_next_run_needs() {
     let pair = Pair::new(300).await;
+    pair.bed.settle();
     for level in [Level::Checksum, Level::Quick, Level::Checksum, Level::Full] {
         let task = pair.check(level).await;
         assert_sound(&task);
         assert_eq!(task.coverage_percent, if level == Level::Quick { None } else { Some(100) }, "{level:?}");
         let names: Vec<_> = task.outputs.iter().map(|output| output.name.as_str()).collect();
-        assert_eq!(names, ["baseline/points-0", "baseline/vectors", "repair/plan"]);
+        let all = ["baseline/points-0", "baseline/vectors", "repair/plan", "baseline/database"];
+        assert_eq!(names, if level == Level::Quick { &[][..] } else { &all[..] }, "{level:?}");
     }
     assert_sound(&pair.run(Work::ConsistencyCheck).await);
 }
@@ -172,6 +174,35 @@ async fn a_bit_that_flips_in_the_store_is_told_once_it_is_read() {
     assert_eq!(told(&task), [("vectors-unchanged", None, 1)]);
     assert!(task.corruption[0].evidence.ends_with(&pair.first().to_string()), "{}", task.corruption[0].evidence);
     assert_eq!(told(&pair.check(Level::Quick).await), told(&task), "it is read again until it is mended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_unchanged_is_not_even_copied() {
+    let pair = Pair::new(200).await;
+    pair.bed.settle();
+    let still = |task: &TaskReport| task.checks[0].detail.starts_with("the files of the database are those");
+    // Before there is a baseline, everything is read.
+    assert!(!still(&pair.check(Level::Quick).await));
+    let (file, bytes) = (&pair.bed.bank.database, std::fs::read(&pair.bed.bank.database).unwrap());
+    let times = std::fs::metadata(file).unwrap().modified().unwrap();
+    let task = pair.check(Level::Quick).await;
+    assert_sound(&task);
+    assert!(still(&task), "{task:#?}");
+    // Whatever was written is looked at, though size and time of the file are as they were.
+    let mut damaged = bytes.clone();
+    damaged[..16].fill(b'x');
+    std::fs::write(file, &damaged).unwrap();
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(times).unwrap();
+    assert!(pair.check(Level::Quick).await.checks.iter().any(|check| check.verdict == Verdict::Unknown));
+    std::fs::write(file, &bytes).unwrap();
+    // What is open is read again each time.
+    pair.change("user_id", "eve");
+    pair.bed.settle();
+    assert_eq!(told(&pair.check(Level::Full).await).len(), 2);
+    assert_eq!(told(&pair.check(Level::Quick).await).len(), 2);
+    pair.server.forget(NAME);
+    pair.server.trouble("collections", None, Answer::Status(500, "Service internal error: broken"));
+    assert!(pair.check(Level::Quick).await.checks.iter().any(|check| check.verdict == Verdict::Unknown));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,33 +3,11 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::guardian::{Bed, field, skipped, wait_for};
-
-/// A small file system of its own.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        skipped("this system does not let the test mount a small tmpfs (needs root)");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ended = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
+use crate::guardian::{Bed, field, wait_for};
+use crate::small_disk::SmallDisk;
 
 /// Takes every block that becomes free, until it is told to stop.
 fn keep_full(path: &Path, stop: &AtomicBool) {
@@ -46,13 +24,14 @@ fn keep_full(path: &Path, stop: &AtomicBool) {
 
 #[test]
 fn a_full_disk_is_told_and_the_report_is_stored_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount("96m") else { return };
-    let bed = Bed::with_data(10_000, &disk.0.path().join("data"));
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::over(folder.path(), "96m") else { return };
+    let bed = Bed::with_data(10_000, &disk.path().join("data"));
     let served = bed.watch(&[]);
     wait_for("a run in scratch", || (!bed.scratch().is_empty()).then_some(()));
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| keep_full(&disk.0.path().join("ballast"), &stop));
+        scope.spawn(|| keep_full(&disk.path().join("ballast"), &stop));
         let said = wait_for("the trouble in /readyz", || served.ready().err().filter(|said| said.contains("no space")));
         assert!(said.contains("pending"), "{said}");
         // A report waits for room: the runs ended long ago.

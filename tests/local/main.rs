@@ -4,6 +4,8 @@
 
 #[path = "../common/guardian.rs"]
 mod guardian;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 #[path = "../common/standin.rs"]
 mod standin;
 

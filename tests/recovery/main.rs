@@ -18,6 +18,8 @@ mod postgres;
 mod postgres_bank;
 #[path = "../common/qdrant/mod.rs"]
 mod qdrant;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 
 mod back;
 mod damaged;

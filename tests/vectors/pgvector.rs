@@ -90,6 +90,10 @@ async fn rows_are_points_bit_for_bit_and_in_order() {
         met += page.len();
     }
     assert_eq!(met, 5_000);
+    // So it is from any id on, and another walk is of now.
+    let again = rows.go_to(id(10), 4).next().await.unwrap().unwrap();
+    assert_eq!(again.iter().map(|point| point.id).collect::<Vec<_>>(), [10, 11, 12, 13].map(id));
+    assert_eq!(walk(&source, Reading::IDS).await.unwrap(), []);
     assert_healthy(&table.check(Level::Full).await);
 }
 

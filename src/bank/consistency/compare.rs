@@ -140,7 +140,7 @@ async fn work<P: Points, S: Shelf>(
         meter.check().map_err(|cancelled| cancelled.to_string())?;
     }
     row_task.end().await?;
-    let points = point_task.end().await?;
+    let mut points = point_task.end().await?;
     if read.disagreeing > 0 {
         return Ok(());
     }
@@ -155,6 +155,7 @@ async fn work<P: Points, S: Shelf>(
     }
     if !pass.suspects.is_empty() {
         let wait = settings.patience.saturating_sub(begun.elapsed());
+        points.renew();
         read.unconfirmed = second::look(side, points, &sums, (wait, settings.grace), pass, meter).await.err();
     }
     Ok(())

@@ -27,6 +27,13 @@ pub struct Links {
     pub corruption: Option<CorruptionEvent>,
 }
 
+impl Links {
+    /// Of a bank whose store has no collection of entities.
+    pub fn none() -> Self {
+        Self { check: Check::passed(CHECK, VECTORS, "there are no entities"), corruption: None }
+    }
+}
+
 /// Looks at every link of every entity. `entities` has the points of their collection; none where there is none.
 ///
 /// # Errors
@@ -38,7 +45,7 @@ pub async fn check_links<P: Points>(
     meter: &Meter,
 ) -> Result<Links, Cancelled> {
     let Some(mut entities) = entities else {
-        return Ok(Links { check: Check::passed(CHECK, VECTORS, "there are no entities"), corruption: None });
+        return Ok(Links::none());
     };
     let looked = meter.unless_cancelled(look(side, &mut entities, settings)).await?;
     Ok(match looked {

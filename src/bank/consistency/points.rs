@@ -6,6 +6,9 @@ use crate::domain::{Point, PointId};
 pub trait Points: Send + 'static {
     /// Points from an id on, itself included, with payload and vector: about as many as it says, or fewer. None where there are no more. The error is in words for people.
     fn page(&mut self, from: PointId, most: usize) -> impl Future<Output = Result<Vec<Point>, String>> + Send;
+
+    /// What is read from here on is as it is then: a store that shows one moment to a whole reading begins another one.
+    fn renew(&mut self);
 }
 
 /// Points in memory, in the order of their ids: for tests and measurements.
@@ -20,6 +23,8 @@ impl Points for MemoryPoints {
         let first = self.points.partition_point(|point| point.id < from);
         Ok(self.points.iter().skip(first).take(most).cloned().collect())
     }
+
+    fn renew(&mut self) {}
 }
 
 /// The id that comes after another; none after the last.

@@ -50,7 +50,9 @@ impl StoredPoints {
         let Some((source, collection)) = &self.there else { return Ok(Vec::new()) };
         let mut walk = match self.walk.take() {
             Some((walk, next)) if next == from => walk,
-            _ => {
+            // To log in anew for each span would take longer than to read it.
+            Some((walk, _)) => walk.go_to(from, most),
+            None => {
                 let reading = Reading { payload: true, vector: self.vectors, from: Some(from) };
                 source.walk(collection, reading).await?.at_most(most)
             }
@@ -64,5 +66,9 @@ impl StoredPoints {
 impl Points for StoredPoints {
     async fn page(&mut self, from: PointId, most: usize) -> Result<Vec<Point>, String> {
         self.read(from, most).await.map_err(|error| error.to_string())
+    }
+
+    fn renew(&mut self) {
+        self.walk = None;
     }
 }

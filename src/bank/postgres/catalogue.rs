@@ -19,8 +19,8 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, \
 /// Without checksums the number of failures is null.
 const CHECKSUMS: &str = "SELECT current_setting('data_checksums') = 'on', coalesce(sum(checksum_failures), 0)::int8 \
     FROM pg_catalog.pg_stat_database WHERE datname = current_database() OR datname IS NULL";
-const INVALID: &str = "SELECT c.relname::text FROM pg_catalog.pg_index i \
-    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+const INVALID: &str = "SELECT c.relname::text, t.relname::text FROM pg_catalog.pg_index i \
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND NOT i.indisvalid ORDER BY 1 LIMIT 100";
 const AGE: &str = "SELECT age(datfrozenxid)::int8 FROM pg_catalog.pg_database WHERE datname = current_database()";
@@ -55,10 +55,10 @@ pub(super) async fn checksums(session: &mut Session) -> Answer<Checksums> {
     Ok(Checksums { enabled, failures: u64::try_from(failures).unwrap_or_default() })
 }
 
-/// The names of the schema's indexes that are not valid, at most a hundred.
-pub(super) async fn invalid_indexes(session: &mut Session) -> Answer<Vec<String>> {
+/// The schema's indexes that are not valid, each with its table, at most a hundred.
+pub(super) async fn invalid_indexes(session: &mut Session) -> Answer<Vec<(String, String)>> {
     let rows = session.ask(INVALID).await?;
-    let names: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    let names: Result<Vec<_>, _> = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect();
     names.map_err(|error| session.told(&error))
 }
 

@@ -18,7 +18,7 @@ use session::Session;
 pub use activity::{Activity, activity};
 pub use count::count_rows;
 pub use memories::{PostgresMemories, PostgresReader};
-pub use optimize::{Optimized, optimize_postgres};
+pub use optimize::{Optimized, optimize_pgvector, optimize_postgres};
 
 /// The check that is the connection itself.
 const CONNECTION: &str = "postgres-connection";
@@ -76,8 +76,9 @@ async fn observe(session: &mut Session, level: Level) -> Observed {
         (Ok(tables), true) => Some(rows::look(session, tables).await),
         _ => None,
     };
+    let invalid = catalogue::invalid_indexes(session).await;
     Observed {
-        invalid_indexes: catalogue::invalid_indexes(session).await,
+        invalid_indexes: invalid.map(|invalid| invalid.into_iter().map(|(index, _)| index).collect()),
         age: catalogue::age(session).await,
         // Last: whatever was read before is counted.
         checksums: catalogue::checksums(session).await,

@@ -34,16 +34,6 @@ pub struct Cluster {
     pub consensus_thread_status: Option<Value>,
 }
 
-/// A hint of the server about performance; never a sign of damage.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Issue {
-    /// Such as `UNINDEXED_FIELD/...`.
-    pub id: String,
-    /// In the server's words.
-    #[serde(default)]
-    pub description: String,
-}
-
 #[derive(Deserialize)]
 struct Names {
     collections: Vec<Name>,
@@ -57,11 +47,6 @@ struct Name {
 #[derive(Deserialize)]
 struct Count {
     count: u64,
-}
-
-#[derive(Deserialize)]
-struct Issues {
-    issues: Vec<Issue>,
 }
 
 #[derive(Deserialize)]
@@ -168,12 +153,6 @@ impl Client {
         let local = of.local_shards.into_iter().map(|s| Shard { shard: s.shard_id, peer: of.peer_id, state: s.state });
         let remote = of.remote_shards.into_iter().map(|s| Shard { shard: s.shard_id, peer: s.peer_id, state: s.state });
         Ok(Shards { shards: local.chain(remote).collect(), transfers: of.shard_transfers.len() })
-    }
-
-    /// What the server would do otherwise for speed.
-    pub async fn issues(&self) -> Result<Vec<Issue>, QdrantError> {
-        let issues: Issues = self.result(&Call::get("list of issues", vec!["issues"])).await?;
-        Ok(issues.issues)
     }
 
     /// Removes a collection with all that is in it, once.

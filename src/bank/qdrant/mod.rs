@@ -7,6 +7,7 @@
 mod call;
 mod collection;
 mod error;
+mod hint;
 mod page;
 mod snapshot;
 mod vector;
@@ -20,8 +21,9 @@ use super::net::http::{Extra, builder, names_forbidden, place};
 use super::net::secret::Held;
 use crate::domain::QdrantEndpoint;
 
-pub use collection::{Cluster, Issue, Version};
+pub use collection::{Cluster, Version};
 pub use error::QdrantError;
+pub use hint::{FieldIndex, Heeded, Issue};
 pub use page::{Page, Wanted};
 pub use snapshot::{Downloaded, Snapshot};
 pub use write::NewPoint;

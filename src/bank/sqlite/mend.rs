@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::locks::{self, Taken};
 use super::set::{Marks, Part, Set};
+use crate::domain::Digest;
 use crate::engine::integrity::sqlite::structure::words;
 
 /// How long another connection's transaction is waited for.
@@ -69,6 +70,12 @@ impl Stand {
     /// As it is now; a file that is not there stands too.
     pub fn look(root: &Path, relative: &str) -> Self {
         Self(Set::open(root, relative).and_then(|set| set.marks()).ok())
+    }
+
+    /// A digest of the marks of all files, by which a later look is known to see the same ones, unchanged. None where
+    /// there is no database, or it was written to so shortly before that a later write could have the same time.
+    pub fn digest(&self) -> Option<Digest> {
+        self.0.as_ref().filter(|marks| !marks.fresh)?.digest()
     }
 
     /// Whether nothing was written between the two.

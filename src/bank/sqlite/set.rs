@@ -14,6 +14,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlink
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::error::CopyError;
+use crate::domain::Digest;
 
 /// One file of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ impl Marks {
     /// Whether nothing was written between the two; the -shm is written through memory, so only its identity counts.
     pub fn same(&self, other: &Self) -> bool {
         (self.database, self.wal, self.journal, self.shm) == (other.database, other.wal, other.journal, other.shm)
+    }
+
+    /// A digest of all that is written to; none without a database. The -shm comes and goes with who reads.
+    pub fn digest(&self) -> Option<Digest> {
+        self.database?;
+        let of = |mark: Option<Mark>| mark.map_or([0; 7], Mark::numbers);
+        let numbers = [self.database, self.wal, self.journal].map(of);
+        let bytes: Vec<u8> = numbers.iter().flatten().flat_map(|number| number.to_be_bytes()).collect();
+        Some(Digest::of(&bytes))
     }
 }
 
@@ -183,6 +193,14 @@ impl Mark {
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+
+    /// All of it; a file that is there has an inode, so that none is all zeros.
+    fn numbers(self) -> [i128; 7] {
+        let (device, inode) = self.identity;
+        let times = [self.modified.0, self.modified.1, self.changed.0, self.changed.1].map(i128::from);
+        let [modified, modified_ns, changed, changed_ns] = times;
+        [device.into(), inode.into(), self.size.into(), modified, modified_ns, changed, changed_ns]
     }
 
     fn is_fresh(&self) -> bool {

@@ -55,7 +55,9 @@ pub(super) struct Rows {
     session: Session,
     first: String,
     further: String,
+    /// How many rows a page has, and may have.
     limit: i64,
+    most: i64,
     reading: Reading,
     last: Option<u128>,
 }
@@ -181,14 +183,8 @@ impl Table {
         let select = |compared: &str| {
             format!("SELECT {columns} FROM {table} WHERE id {compared} $1::text::uuid ORDER BY id LIMIT $2")
         };
-        Ok(Rows {
-            session,
-            first: select(">="),
-            further: select(">"),
-            limit: i64::try_from((PAGE / bytes).clamp(1, MOST)).unwrap_or(1),
-            reading,
-            last: None,
-        })
+        let most = i64::try_from((PAGE / bytes).clamp(1, MOST)).unwrap_or(1);
+        Ok(Rows { session, first: select(">="), further: select(">"), limit: most, most, reading, last: None })
     }
 }
 
@@ -200,7 +196,13 @@ fn uuids(ids: &[PointId]) -> Vec<String> {
 impl Rows {
     /// With pages of at most so many.
     pub fn at_most(&mut self, most: usize) {
-        self.limit = self.limit.min(i64::try_from(most).unwrap_or(i64::MAX)).max(1);
+        self.limit = self.most.min(i64::try_from(most).unwrap_or(i64::MAX)).max(1);
+    }
+
+    /// The rows from another id on, as they were at the same moment.
+    pub fn go_to(&mut self, from: PointId, most: usize) {
+        self.at_most(most);
+        (self.reading.from, self.last) = (Some(from), None);
     }
 
     /// The next rows, and whether there may be more.

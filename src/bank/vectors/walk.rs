@@ -81,6 +81,16 @@ impl Walk {
         self
     }
 
+    /// The same walk from another id on, with pages of at most so many points.
+    #[must_use]
+    pub fn go_to(mut self, from: PointId, most: usize) -> Self {
+        match &mut self.store {
+            Store::Qdrant(of) => (of.from, of.limit) = (Some(from), of.most.min(most.max(1))),
+            Store::Pgvector(rows) => rows.go_to(from, most),
+        }
+        Self { last: None, done: false, ..self }
+    }
+
     /// The last point that was given.
     pub const fn last(&self) -> Option<PointId> {
         self.last

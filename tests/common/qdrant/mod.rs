@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use memorybank::domain::PointId;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub use fault::{Answer, Damage};
@@ -46,6 +46,7 @@ struct State {
     troubles: Troubles,
     requests: Vec<String>,
     snapshots: u32,
+    issues: Vec<Value>,
     /// What is given as a snapshot in place of one of this server's.
     given: Option<PathBuf>,
 }
@@ -157,6 +158,23 @@ impl Qdrant {
     /// Every request is answered as it should be again; damaged points stay.
     pub fn heal(&self) {
         self.state().troubles = Troubles::default();
+    }
+
+    /// Has the server find that searches by a field of a collection are slow, as it does until the field has an index.
+    pub fn misses_index(&self, name: &str, field: &str, schema: &Value) {
+        let action = json!({
+            "method": "PUT",
+            "uri": format!("/collections/{name}/index"),
+            "headers": {"content-type": "application/json"},
+            "body": {"field_name": field, "field_schema": schema},
+        });
+        self.state().issues.push(json!({
+            "id": format!("UNINDEXED_FIELD/{name}/{field}"),
+            "description": format!("Unindexed field '{field}' is slowing queries down in collection '{name}'"),
+            "solution": {"immediate": {"message": format!("Create an index on field '{field}'"), "action": action}},
+            "timestamp": "2026-01-01T00:00:00Z",
+            "related_collection": name,
+        }));
     }
 
     /// Snapshots are cut after their digest was taken.

@@ -178,6 +178,8 @@ pub struct Collection {
     pub counted: Option<u64>,
     pub shard_state: String,
     pub transfers: usize,
+    /// Fields of the payload with an index, and its kind.
+    pub indexes: BTreeMap<String, String>,
 }
 
 impl Collection {
@@ -193,6 +195,7 @@ impl Collection {
             counted: None,
             shard_state: "Active".to_owned(),
             transfers: 0,
+            indexes: BTreeMap::new(),
         }
     }
 

@@ -135,7 +135,7 @@ fn route(shared: &Shared, method: &Method, steps: &[&str], query: &str, body: &[
             ok(&json!({"collections": names}))
         }
         ("GET", ["cluster"]) => ok(&json!({"status": "disabled"})),
-        ("GET", ["issues"]) => ok(&json!({"issues": []})),
+        ("GET", ["issues"]) => ok(&json!({"issues": shared.state().issues})),
         ("PUT", ["collections", name]) => match Config::from_params(&asked) {
             None => error(400, "Format error in JSON body: missing field `vectors`"),
             Some(_) if shared.state().collections.contains_key(*name) => {
@@ -214,7 +214,15 @@ fn of_collection(collection: &mut Collection, method: &str, rest: &[&str], asked
             }
             done()
         }
-        ("PUT", ["index"]) => done(),
+        ("PUT", ["index"]) => {
+            let (field, schema) = (&asked["field_name"], &asked["field_schema"]);
+            let kind = schema.as_str().or_else(|| schema["type"].as_str());
+            let (Some(field), Some(kind)) = (field.as_str(), kind) else {
+                return error(400, "Format error in JSON body");
+            };
+            collection.indexes.insert(field.to_owned(), kind.to_owned());
+            done()
+        }
         _ => Reply::Json(404, Vec::new()),
     }
 }
@@ -225,6 +233,8 @@ fn done() -> Reply {
 
 fn information(collection: &Collection) -> Value {
     let points = collection.approximate.unwrap_or_else(|| collection.count());
+    let index = |(field, kind)| (String::clone(field), json!({"data_type": kind, "points": points}));
+    let indexes: serde_json::Map<String, Value> = collection.indexes.iter().map(index).collect();
     let optimizer = match &collection.optimizer_error {
         None => json!("ok"),
         Some(error) => json!({"error": error}),
@@ -242,7 +252,7 @@ fn information(collection: &Collection) -> Value {
             "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
             "quantization_config": null,
         },
-        "payload_schema": {},
+        "payload_schema": indexes,
     })
 }
 

@@ -96,9 +96,11 @@ impl TemporaryDatabase {
     ) -> Result<Self, ServerError> {
         let url = Held { namespace, secrets }.text(key).await.map_err(|lack| ServerError::Away(lack.message))?;
         let short = |text: &str| Digest::of(text.as_bytes()).to_string()[..DIGITS].to_owned();
-        let family = format!("{MARK}{}_", short(&format!("{namespace}/{bank}")));
         let mut session = Session::open(&url).await.map_err(ServerError::Away)?;
         session.may_make_databases().await?;
+        // Banks of other guardians on this server may have the same name; they are in other databases.
+        let own = session.database().await.map_err(ServerError::Away)?;
+        let family = format!("{MARK}{}_", short(&format!("{namespace}/{bank}/{own}")));
         let mut left = Vec::new();
         for name in session.databases(&family, DIGITS).await.map_err(ServerError::Away)? {
             left.extend(remove(&url, &name).await);

@@ -22,6 +22,7 @@ const LIKE: &str = "SELECT pg_catalog.quote_literal(pg_catalog.pg_encoding_to_ch
     FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
 const RIGHT: &str =
     "SELECT rolname::text, rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
+const OWN: &str = "SELECT pg_catalog.current_database()::text";
 const NAMES: &str =
     "SELECT datname::text FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, $1) LIMIT 100";
 
@@ -97,6 +98,12 @@ impl Session {
             return Ok(());
         }
         Err(ServerError::Away(format!("the role {role} may not create a database: ALTER ROLE {role} CREATEDB")))
+    }
+
+    /// The name of the database that this is a session of.
+    pub async fn database(&mut self) -> Result<String, String> {
+        let rows = self.ask(OWN, None).await.map_err(|error| told(&error, &self.place))?;
+        text(&rows, 0).map_err(|error| told(&error, &self.place))
     }
 
     /// The databases whose names begin so, and end with so many hex digits.
