@@ -11,10 +11,10 @@ use super::context::Context;
 use super::entry::Bank;
 use super::error::ReconcileError;
 use super::key::Key;
-use super::made::make;
+use super::made::{make, make_recovery};
 use super::quiesce::put_back;
 use super::run::{Tracked, controls, free, hold, lost, settle};
-use super::seen::{Seen, asks, find};
+use super::seen::{Seen, asks, by_policy, find};
 use super::standing::Note;
 use super::start::start;
 use super::told::{Told, transitions};
@@ -23,7 +23,9 @@ use crate::domain::{Outcome, Phase, Reason};
 use crate::plan::{
     BankPlan, ConditionReason, HeldReason, Observed, Refusal, RunTold, plan_bank, refused, refused_conditions,
 };
-use crate::resources::{MaintenanceRun, MaintenanceRunStatus, MemoryBank, MemoryBankStatus, ValidBank, VolumeSource};
+use crate::resources::{
+    MaintenanceRun, MaintenanceRunStatus, MemoryBank, MemoryBankStatus, Recovery, ValidBank, VolumeSource,
+};
 
 /// How long a mirror may be behind what the API server has.
 const BEHIND: SignedDuration = SignedDuration::from_secs(1);
@@ -139,7 +141,8 @@ async fn planned(
     let pruning = asked.pruning();
     let plan = plan_bank(valid, &asked, &observed, now);
     // Without `..`: a part of the plan that nobody carries out does not compile.
-    let BankPlan { create, start: startable, held, skip, cancel, delete, status, mut events, next } = plan;
+    let BankPlan { create, start: startable, held, skip, cancel, delete, recover, forget, status, mut events, next } =
+        plan;
     for run in create {
         events.extend(make(cx, bank, seen, run).await?);
     }
@@ -184,6 +187,14 @@ async fn planned(
             let message = format!("waits for a free place: {} Jobs may be active at once", cx.places.limit());
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
         }
+    }
+    if let Some(recovery) = recover {
+        events.extend(make_recovery(cx, bank, recovery).await?);
+        // What was made here is not told again by the watch.
+        looks.push(Some(now));
+    }
+    for recovery in seen.recoveries.iter().filter(|one| by_policy(one) && forget.contains(&one.id.key.name)) {
+        write::delete::<Recovery>(&cx.client, &recovery.id).await?;
     }
     for name in delete {
         if let Some(run) = find(seen, &name) {

@@ -130,25 +130,34 @@ pub async fn start(
             lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
             Ok(None)
         }
-        Made::Forbidden(why) if scaled_down.is_some() => {
-            // To try again would scale its workload down and up each time.
-            let message = format!("its Job may not be made, and its bank's workload is put back: {why}");
-            let note = Note::new(Reason::PodForbidden, message);
-            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
-            Ok(None)
-        }
-        Made::Forbidden(why) => {
-            let attempts = tracked.refused().map_or(0, |(attempts, _)| attempts).saturating_add(1);
-            let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
-            let next = now.checked_add(wait).unwrap_or(now);
-            tracked.view.phase = Phase::Pending;
-            Reason::PodForbidden.name().clone_into(&mut tracked.view.reason);
-            tracked.view.message = format!("its Job may not be made, and is tried again: {why}");
-            free(cx, &key);
-            show(cx, tracked, RunTold { refused: Some((attempts, next)), ..RunTold::default() }, now).await?;
-            Ok(Some(next))
-        }
+        Made::Forbidden(why) => forbidden(cx, tracked, scaled_down.is_some(), &why, now).await,
     }
+}
+
+/// A run whose Job may not be made. When it is tried again; not where its bank's workload was scaled down for it, which
+/// would go down and up each time.
+async fn forbidden(
+    cx: &Context,
+    tracked: &mut Tracked,
+    scaled_down: bool,
+    why: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ReconcileError> {
+    if scaled_down {
+        let message = format!("its Job may not be made, and its bank's workload is put back: {why}");
+        let note = Note::new(Reason::PodForbidden, message);
+        lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+        return Ok(None);
+    }
+    let attempts = tracked.refused().map_or(0, |(attempts, _)| attempts).saturating_add(1);
+    let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
+    let next = now.checked_add(wait).unwrap_or(now);
+    tracked.view.phase = Phase::Pending;
+    Reason::PodForbidden.name().clone_into(&mut tracked.view.reason);
+    tracked.view.message = format!("its Job may not be made, and is tried again: {why}");
+    free(cx, &tracked.entry.id.key);
+    show(cx, tracked, RunTold { refused: Some((attempts, next)), ..RunTold::default() }, now).await?;
+    Ok(Some(next))
 }
 
 /// Whether the workload of a run's bank is away, so that the run may begin: then none. Else when to look again; of a run
@@ -192,7 +201,8 @@ async fn recover(
         let owner = run.entry.id.owner.as_ref();
         !there.id.deleting && owner.is_some_and(|owner| owner.uid == there.id.uid)
     });
-    let Some(ask) = there.as_deref().and_then(recovery_ask) else {
+    let usable = there.as_deref().and_then(|there| Some(recovery_ask(there, there.valid.as_ref().ok()?)));
+    let Some(ask) = usable else {
         return Ok(Err(format!("its Recovery {} is gone, or cannot be used", recovery.name)));
     };
     let facts = cx.facts(&Key::new(recovery.namespace.as_str(), bank.meta.name.as_str())).await?;

@@ -32,7 +32,11 @@ impl Told {
     /// What a plan tells.
     pub fn of(draft: &EventDraft) -> Self {
         let normal = match draft.reason {
-            EventReason::RunCreated | EventReason::RunStarted | EventReason::ScaledDown | EventReason::PutBack => true,
+            EventReason::RunCreated
+            | EventReason::RunStarted
+            | EventReason::ScaledDown
+            | EventReason::PutBack
+            | EventReason::RecoveryMade => true,
             EventReason::RunSkippedOverlap
             | EventReason::RunSuperseded
             | EventReason::SlotMissed

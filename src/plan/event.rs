@@ -21,6 +21,7 @@ pub enum EventReason {
     ScaledDown,
     PutBack,
     NotPutBack,
+    RecoveryMade,
 }
 
 impl EventReason {
@@ -37,6 +38,7 @@ impl EventReason {
             Self::ScaledDown => "ScaledDown",
             Self::PutBack => "PutBack",
             Self::NotPutBack => "NotPutBack",
+            Self::RecoveryMade => "RecoveryMade",
         }
     }
 }

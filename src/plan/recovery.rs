@@ -103,6 +103,12 @@ fn known<'a>(ask: &RecoveryAsk<'a>) -> Option<&'a RecoveryStatus> {
     ask.status.filter(|_| !is_other(ask))
 }
 
+/// Whether it came to an end, whatever that was: one that awaits its approval did not.
+pub(super) fn over(ask: &RecoveryAsk<'_>) -> bool {
+    let phase = known(ask).and_then(|status| status.phase.as_deref());
+    phase.is_some_and(|phase| ENDS.contains(&phase))
+}
+
 /// Whether writers are kept away as the recovery wants it; else the phase that tells it, and why for people.
 fn keep_away(ask: &RecoveryAsk<'_>, bank: &ValidBank) -> Result<(), (&'static str, String)> {
     let (phase, why) = match (ask.recovery.quiesce, &bank.workload) {

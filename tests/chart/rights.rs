@@ -12,7 +12,7 @@ const WATCHED: [&str; 19] = [
     "memorybank.dev/maintenancepolicies get list watch",
     "memorybank.dev/integritychecks get list watch",
     "memorybank.dev/securityaudits get list watch",
-    "memorybank.dev/recoveries get list watch",
+    "memorybank.dev/recoveries get list watch create delete",
     "memorybank.dev/maintenanceruns get list watch create delete",
     "memorybank.dev/memorybanks/status patch",
     "memorybank.dev/maintenancepolicies/status patch",

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind, TaskReport};
 use memorybank::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank, exclusive,
-    needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
+    Asks, AuditAsk, BankPlan, CheckAsk, MADE_FOR, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank,
+    exclusive, needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
 };
 use memorybank::resources::{
-    Config, IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus, ValidRecovery,
+    Config, IntegrityCheckStatus, MemoryBankStatus, Origin, Recovery, RecoveryStatus, SecurityAuditStatus,
+    ValidRecovery,
 };
 
 /// A time.
@@ -52,6 +53,8 @@ pub struct World {
     pub next: Option<Timestamp>,
     /// Whether it is a cluster, where workloads can be scaled.
     pub scales: bool,
+    /// When policies made recoveries.
+    pub made: BTreeMap<String, Timestamp>,
 }
 
 impl World {
@@ -68,6 +71,7 @@ impl World {
             facts: BankFacts::default(),
             next: None,
             scales: true,
+            made: BTreeMap::new(),
         }
     }
 
@@ -166,6 +170,14 @@ impl World {
             (run.phase, run.started) = (Phase::Running, Some(now));
         }
         self.runs.retain(|run| !plan.delete.contains(&run.name));
+        if let Some(planned) = &plan.recover {
+            let mut recovery = Recovery::new(&planned.name, planned.spec.clone());
+            recovery.metadata.annotations = Some([(MADE_FOR.to_owned(), planned.made_for.clone())].into());
+            let origin = Origin { namespace: "default", file: None };
+            self.config.recoveries.push(ValidRecovery::parse(&recovery, origin).unwrap());
+            self.made.insert(planned.name.clone(), now);
+        }
+        self.config.recoveries.retain(|recovery| !plan.forget.contains(&recovery.meta.name));
         true
     }
 
@@ -191,7 +203,12 @@ impl World {
     }
 
     fn recovery<'a>(&'a self, recovery: &'a ValidRecovery) -> RecoveryAsk<'a> {
-        RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name), scales: self.scales }
+        RecoveryAsk {
+            recovery,
+            status: self.recoveries.get(&recovery.meta.name),
+            scales: self.scales,
+            made: self.made.get(&recovery.meta.name).copied(),
+        }
     }
 
     /// Writes the first policy's echo.
