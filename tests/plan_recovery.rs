@@ -4,13 +4,13 @@
 #[path = "common/planning.rs"]
 mod common;
 
-use common::World;
+use common::{World, at};
 use memorybank::domain::{
     Consent, CorruptionEvent, CorruptionType, Outcome, Phase, Reason, RecoveryPlan, RecoveryReport, RecoveryState,
     RecoveryStep, RepairAction, Severity, TaskKind, TaskReport, Work,
 };
-use memorybank::plan::{RecoveryAsk, RunOwner, consent};
-use memorybank::resources::RecoveryStatus;
+use memorybank::plan::{EventReason, HeldReason, RecoveryAsk, RunOwner, consent};
+use memorybank::resources::{Quiesce, RecoveryMode, RecoveryStatus};
 
 fn document(spec: &str) -> String {
     format!(
@@ -200,7 +200,8 @@ fn nobody_can_give_a_run_more_than_its_recovery_gives() {
     let (without, look) = name_of(", mode: OnApproval", None);
     assert_ne!(apply.name, look.name);
     let given = |world: &World, run: &str| {
-        consent(&RecoveryAsk { recovery: &world.config.recoveries[0], status: None }, "assistant", run, &[])
+        let ask = RecoveryAsk { recovery: &world.config.recoveries[0], status: None, scales: true, made: None };
+        consent(&ask, &world.config.banks[0], run, &[])
     };
     assert_eq!(given(&with, &apply.name).unwrap(), apply.spec.tasks[0].work);
     assert_eq!(given(&with, &look.name).unwrap(), look.spec.tasks[0].work, "it may still look");
@@ -233,4 +234,161 @@ fn a_run_that_told_nothing_leaves_it_unknown_and_a_suspended_bank_makes_none() {
     world.reload(&document(", quiesce: Guard"));
     assert!(world.step("2026-11-22T05:03:00Z").create.is_empty());
     assert_eq!(status(&world).2, "InvalidSpec");
+}
+
+#[test]
+fn what_is_scaled_down_must_be_said_and_only_a_cluster_scales() {
+    let scaled = document(", quiesce: ScaleDown, mode: Auto");
+    let with = |workload: &str| scaled.replacen("spec:", &format!("spec:\n  workload: {workload}"), 1);
+    let mut world = World::new(&scaled);
+    assert!(world.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "InvalidSpec"));
+    assert!(status(&world).0.conditions[0].message.contains("spec.workload.selector"));
+    // All that lacks a label is everybody else.
+    world.reload(&with("{selector: {matchExpressions: [{key: team, operator: DoesNotExist}]}}"));
+    assert!(world.step("2026-11-22T05:01:00Z").create.is_empty());
+    assert_eq!((status(&world).1, status(&world).2), ("Held", "InvalidSpec"));
+    // What can be said later is no end.
+    world.reload(&with("{selector: {matchLabels: {app: assistant}}}"));
+    let (run, consent) = made(&mut world, "2026-11-22T05:02:00Z");
+    assert_eq!(consent, Consent::Lossless);
+    // While the workload goes, nobody else gets the bank, however long it has waited; and it is told.
+    let scaling = |world: &mut World, reason: HeldReason| {
+        let known = world.runs.iter_mut().find(|known| known.name == run).unwrap();
+        (known.phase, known.reason, known.message) = (Phase::Held, reason.name().to_owned(), "pods end".to_owned());
+        let mut other = known.clone();
+        (other.name, other.owner, other.phase) = ("other".to_owned(), RunOwner::Hand, Phase::Pending);
+        other.created = at("2026-11-22T04:00:00Z");
+        world.runs.push(other);
+        let plan = world.plan(at("2026-11-22T05:03:00Z"));
+        world.runs.retain(|known| known.name == run);
+        plan
+    };
+    let plan = scaling(&mut world, HeldReason::Quiescing);
+    assert_eq!((plan.start, plan.held[0].1), (vec![run.clone()], HeldReason::Locked));
+    assert!(world.step("2026-11-22T05:04:00Z").create.is_empty());
+    assert_eq!(world.runs[0].phase, Phase::Running, "the front end goes on with it");
+    // One that cannot be begun now keeps nobody from the bank.
+    let plan = scaling(&mut world, HeldReason::CannotScale);
+    assert_eq!(plan.start, ["other".to_owned()]);
+    assert_eq!(plan.held[0], (run.clone(), HeldReason::Locked, plan.held[0].2.clone()));
+
+    let mut folder = World::new(&with("{selector: {matchLabels: {app: assistant}}}"));
+    folder.scales = false;
+    assert!(folder.step("2026-11-22T05:00:00Z").create.is_empty());
+    assert_eq!((status(&folder).1, status(&folder).2), ("Unknown", "InvalidSpec"));
+    assert!(status(&folder).0.conditions[0].message.contains("docker compose stop"));
+}
+
+const RULES: &str = "
+apiVersion: memorybank.dev/v1alpha1
+kind: MemoryBank
+metadata: {name: assistant}
+spec:
+  database: {sqlite: {volume: data, path: openmemory.db}}
+  volumes: [{name: data, folder: {path: ./data}}]
+---
+apiVersion: memorybank.dev/v1alpha1
+kind: MaintenancePolicy
+metadata: {name: standard}
+spec:
+  bankSelector: {}
+  schedules: [{name: yearly, cron: '30 3 1 1 *', tasks: [{task: IntegrityCheck, level: Quick}]}]
+RULE";
+
+fn rules(rules: &[&str]) -> String {
+    let (bank, policy) = RULES.split_once("---").unwrap();
+    let of = |(index, rule): (usize, &&str)| {
+        let named = policy.replace("standard", &format!("policy-{index}"));
+        format!("---{}\n", named.replace("RULE", &if rule.is_empty() { String::new() } else { format!("  {rule}") }))
+    };
+    format!("{bank}{}", rules.iter().enumerate().map(of).collect::<String>())
+}
+
+/// Every recovery came to this phase.
+fn come_to(world: &mut World, phase: &str) {
+    for recovery in &world.config.recoveries {
+        let status = RecoveryStatus { phase: Some(phase.to_owned()), ..RecoveryStatus::default() };
+        world.recoveries.insert(recovery.meta.name.clone(), status);
+    }
+    world.runs.clear();
+}
+
+fn found(world: &mut World, id: &str) {
+    world.damage(damage(id));
+    id.clone_into(&mut world.facts.corruption.top.last_mut().unwrap().0);
+}
+
+#[test]
+fn a_policy_makes_one_recovery_at_a_time_for_damage_that_none_was_made_for() {
+    let mut world = World::new(&rules(&["recovery: {mode: OnApproval, maxPerDay: 2}"]));
+    assert!(world.step("2026-11-22T05:00:00Z").recover.is_none(), "nothing is damaged");
+    found(&mut world, "b");
+    found(&mut world, "a");
+    let plan = world.step("2026-11-22T05:01:00Z");
+    let first = plan.recover.unwrap();
+    assert_eq!(
+        (first.made_for.as_str(), first.spec.mode, first.spec.quiesce),
+        ("a,b", RecoveryMode::OnApproval, Quiesce::Wait)
+    );
+    assert!(first.spec.events.is_empty() && first.name.starts_with("assistant-damage-"), "{first:?}");
+    assert!(plan.events.iter().any(|event| event.reason == EventReason::RecoveryMade));
+    // It is looked at like any other.
+    let plan = world.step("2026-11-22T05:02:00Z");
+    assert_eq!(plan.create[0].owner, RunOwner::Recovery(first.name.clone()));
+    assert_eq!(plan.recover, None);
+    found(&mut world, "c");
+    for phase in ["Planning", "Held", "AwaitingApproval", "Running"] {
+        come_to(&mut world, phase);
+        assert_eq!(world.plan(at("2026-11-22T05:03:00Z")).recover, None, "{phase} is no end");
+    }
+    come_to(&mut world, "Failed");
+    let second = world.step("2026-11-22T05:04:00Z").recover.unwrap();
+    assert_eq!(second.made_for, "a,b,c");
+    come_to(&mut world, "Succeeded");
+    found(&mut world, "d");
+    let plan = world.plan(at("2026-11-22T06:00:00Z"));
+    assert_eq!((plan.recover, plan.next), (None, Some(at("2026-11-23T05:01:00Z"))), "two were made today");
+    assert!(world.plan(at("2026-11-23T05:01:00Z")).recover.is_some());
+    world.facts.corruption.top.retain(|(id, _)| id != "d");
+    assert_eq!(world.plan(at("2026-11-23T05:01:00Z")).recover, None, "one was made for each that is open");
+}
+
+#[test]
+fn the_most_cautious_rule_counts_and_what_is_suspended_has_none() {
+    let made = |text: &str| {
+        let mut world = World::new(text);
+        found(&mut world, "a");
+        world.plan(at("2026-11-22T05:00:00Z")).recover.map(|made| made.spec.mode)
+    };
+    let (auto, asks) = ("recovery: {mode: Auto, maxPerDay: 3}", "recovery: {mode: OnApproval}");
+    assert_eq!(made(&rules(&[""])), None, "nothing is made unasked");
+    assert_eq!(made(&rules(&["recovery: {}"])), Some(RecoveryMode::DryRun));
+    assert_eq!(made(&rules(&[auto, "", asks])), Some(RecoveryMode::OnApproval));
+    assert_eq!(made(&rules(&[auto, "recovery: {mode: Auto, maxPerDay: 0}"])), None);
+    assert_eq!(made(&rules(&[auto, "suspend: true\n  recovery: {}"])), Some(RecoveryMode::Auto));
+    assert_eq!(made(&rules(&[auto]).replacen("spec:", "spec:\n  suspend: true", 1)), None);
+}
+
+#[test]
+fn ended_recoveries_that_policies_made_are_few_and_those_of_people_stay() {
+    let mut world = World::new(&format!(
+        "{}---{}",
+        rules(&["recovery: {maxPerDay: 24}"]),
+        document("").split_once("---").unwrap().1
+    ));
+    come_to(&mut world, "Succeeded");
+    for hour in 0..14 {
+        found(&mut world, &format!("damage-{hour:02}"));
+        let plan = world.step(&format!("2026-11-22T{hour:02}:00:00Z"));
+        assert!(plan.recover.is_some_and(|made| made.made_for.ends_with(&format!("{hour:02}"))), "{hour}");
+        assert!(plan.forget.is_empty(), "all of a day are kept");
+        come_to(&mut world, "Succeeded");
+    }
+    let plan = world.step("2026-11-23T02:00:01Z");
+    assert_eq!(plan.forget.len(), 3, "{plan:?}");
+    let plan = world.step("2026-11-30T00:00:00Z");
+    assert_eq!((plan.forget.len(), world.config.recoveries.len()), (1, 11));
+    assert!(world.config.recoveries.iter().any(|recovery| recovery.meta.name == "mend"));
+    assert!(plan.recover.is_none(), "the newest were made for all that is open");
 }

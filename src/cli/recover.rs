@@ -10,6 +10,7 @@ use super::objects::objects;
 use super::output::{out, outln, print_value};
 use super::table::Table;
 use super::{CliError, Exit, Format, Global};
+use crate::plan::MADE_FOR;
 use crate::resources::{Approval, Recovery, RecoveryMode, RecoverySpec, RecoveryStatus};
 
 /// How many hex digits of a digest stand for it at least.
@@ -130,9 +131,14 @@ async fn approve(args: ApproveArgs) -> Result<Exit, CliError> {
         return Err(CliError::Config(message));
     }
     let path = path_of(&folders.config, &name)?;
-    let text = fs::read_to_string(&path).map_err(|error| failed(&path, &error))?;
-    let mut recovery: Recovery = serde_saphyr::from_str(&text)
-        .map_err(|error| CliError::Config(format!("{} is no Recovery: {error}", path.display())))?;
+    let mut recovery: Recovery = match fs::read_to_string(&path) {
+        Ok(text) => serde_saphyr::from_str(&text)
+            .map_err(|error| CliError::Config(format!("{} is no Recovery: {error}", path.display())))?,
+        Err(error) => {
+            let made = made_by_policy(&folders.data, &name).await?.filter(|_| error.kind() == ErrorKind::NotFound);
+            made.ok_or_else(|| failed(&path, &error))?
+        }
+    };
     recovery.spec.approval = Some(Approval { plan_digest: shown.to_owned(), approved_by: by });
     let new = path.with_extension("new");
     fs::write(&new, text_of(&recovery)?)
@@ -209,7 +215,20 @@ fn bare(digest: &str) -> &str {
     digest.strip_prefix(SHA256).unwrap_or(digest)
 }
 
-/// The file of a Recovery that `plan` wrote.
+/// A Recovery that a policy made, and that stands in no file yet: its document.
+async fn made_by_policy(data: &Path, name: &str) -> Result<Option<Recovery>, CliError> {
+    let of_name = |object: &Value| object.pointer("/metadata/name").is_some_and(|known| known == name);
+    let object = objects(data, "Recovery").await?.into_iter().find(of_name);
+    let known: Option<Recovery> = object.and_then(|object| serde_json::from_value(object).ok());
+    Ok(known.and_then(|known| {
+        let made_for = known.metadata.annotations?.remove_entry(MADE_FOR)?;
+        let mut recovery = Recovery::new(name, known.spec);
+        recovery.metadata.annotations = Some([made_for].into());
+        Some(recovery)
+    }))
+}
+
+/// The file of a Recovery that `plan` wrote, or that an approval writes.
 fn path_of(config: &Path, name: &str) -> Result<PathBuf, CliError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || !name.bytes().all(plain) {

@@ -81,6 +81,32 @@ impl Objects {
         });
     }
 
+    /// Sets the spec of an object that no document declares and that stays: a recovery that a policy made.
+    pub fn make(&mut self, kind: &'static str, name: &str, annotations: Value, spec: Value, now: Timestamp) {
+        self.put((kind, name.to_owned()), now, |object| {
+            object["metadata"]["generation"] = json!(1);
+            object["metadata"]["annotations"] = annotations;
+            object["spec"] = spec;
+        });
+    }
+
+    /// An object, as its type.
+    pub fn object<T: serde::de::DeserializeOwned>(&self, kind: &'static str, name: &str) -> Option<T> {
+        serde_json::from_value(self.known.get(&(kind, name.to_owned()))?.clone()).ok()
+    }
+
+    /// When an object came to be known.
+    pub fn created(&self, kind: &'static str, name: &str) -> Option<Timestamp> {
+        let object = self.known.get(&(kind, name.to_owned()))?;
+        object.pointer("/metadata/creationTimestamp")?.as_str()?.parse().ok()
+    }
+
+    /// Whether a document declared an object, then or now.
+    pub fn declared(&self, kind: &'static str, name: &str) -> bool {
+        let object = self.known.get(&(kind, name.to_owned()));
+        object.is_some_and(|object| object.pointer("/metadata/annotations/memorybank.dev~1spec-digest").is_some())
+    }
+
     /// Sets the status of an object.
     pub fn set_status(&mut self, kind: &'static str, name: &str, status: Value, now: Timestamp) {
         self.put((kind, name.to_owned()), now, |object| object["status"] = status);

@@ -9,12 +9,11 @@ use super::entry::Identity;
 use super::error::ReconcileError;
 use super::key::Key;
 use super::run::Tracked;
-use super::seen::Seen;
+use super::seen::{Seen, recovery_ask};
 use super::told::{Told, transitions};
 use super::write;
 use crate::plan::{
-    AuditAsk, CheckAsk, EventDraft, Measured, RecoveryAsk, RunOwner, plan_audit, plan_check, plan_recovery,
-    refused_conditions,
+    AuditAsk, CheckAsk, EventDraft, Measured, RunOwner, plan_audit, plan_check, plan_recovery, refused_conditions,
 };
 use crate::resources::{Condition, IntegrityCheckStatus, RecoveryStatus, SecurityAuditStatus, ValidBank};
 
@@ -96,7 +95,7 @@ pub async fn show_asked(
             Ok((bank, valid)) => {
                 let newest = newest(cx, key, seen, &RunOwner::Recovery(id.key.name.clone())).await?;
                 let measured = newest.as_deref().and_then(measured);
-                let ask = RecoveryAsk { recovery: valid, status: recovery.status.as_ref() };
+                let ask = recovery_ask(recovery, valid);
                 plan_recovery(&ask, bank, &runs, measured.as_ref(), &facts.corruption.top, now)
             }
             Err(wrong) => {

@@ -11,9 +11,10 @@ use super::context::Context;
 use super::entry::Bank;
 use super::error::ReconcileError;
 use super::key::Key;
-use super::made::make;
-use super::run::{Tracked, controls, free, lost, settle, show};
-use super::seen::{Seen, asks, find};
+use super::made::{make, make_recovery};
+use super::quiesce::put_back;
+use super::run::{Tracked, controls, free, hold, lost, settle};
+use super::seen::{Seen, asks, by_policy, find};
 use super::standing::Note;
 use super::start::start;
 use super::told::{Told, transitions};
@@ -22,7 +23,9 @@ use crate::domain::{Outcome, Phase, Reason};
 use crate::plan::{
     BankPlan, ConditionReason, HeldReason, Observed, Refusal, RunTold, plan_bank, refused, refused_conditions,
 };
-use crate::resources::{MaintenanceRun, MaintenanceRunStatus, MemoryBank, MemoryBankStatus, ValidBank, VolumeSource};
+use crate::resources::{
+    MaintenanceRun, MaintenanceRunStatus, MemoryBank, MemoryBankStatus, Recovery, ValidBank, VolumeSource,
+};
 
 /// How long a mirror may be behind what the API server has.
 const BEHIND: SignedDuration = SignedDuration::from_secs(1);
@@ -31,6 +34,13 @@ const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
 
 /// Looks at one bank. When to look again though nothing happens.
 pub async fn reconcile(cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
+    let looked = Box::pin(look_at(cx, key, now)).await;
+    // Whatever came of it: nothing stays scaled down because something else fails.
+    let put_back = Box::pin(put_back(cx, key, now)).await;
+    Ok([looked?, put_back?].into_iter().flatten().min())
+}
+
+async fn look_at(cx: &Context, key: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
     let mut seen = Seen::of(cx, key);
     let mut looks = Vec::new();
     for run in &mut seen.runs {
@@ -131,7 +141,8 @@ async fn planned(
     let pruning = asked.pruning();
     let plan = plan_bank(valid, &asked, &observed, now);
     // Without `..`: a part of the plan that nobody carries out does not compile.
-    let BankPlan { create, start: startable, held, skip, cancel, delete, status, mut events, next } = plan;
+    let BankPlan { create, start: startable, held, skip, cancel, delete, recover, forget, status, mut events, next } =
+        plan;
     for run in create {
         events.extend(make(cx, bank, seen, run).await?);
     }
@@ -177,6 +188,14 @@ async fn planned(
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
         }
     }
+    if let Some(recovery) = recover {
+        events.extend(make_recovery(cx, bank, recovery).await?);
+        // What was made here is not told again by the watch.
+        looks.push(Some(now));
+    }
+    for recovery in seen.recoveries.iter().filter(|one| by_policy(one) && forget.contains(&one.id.key.name)) {
+        write::delete::<Recovery>(&cx.client, &recovery.id).await?;
+    }
     for name in delete {
         if let Some(run) = find(seen, &name) {
             write::delete::<MaintenanceRun>(&cx.client, &run.entry.id).await?;
@@ -204,20 +223,6 @@ fn missing(cx: &Context, bank: &ValidBank) -> Option<String> {
         .collect();
     let shown = absent.join(", ");
     (!absent.is_empty()).then(|| format!("there is no PersistentVolumeClaim of this name in the namespace: {shown}"))
-}
-
-async fn hold(
-    cx: &Context,
-    run: &mut Tracked,
-    reason: HeldReason,
-    message: &str,
-    now: Timestamp,
-) -> Result<(), ReconcileError> {
-    run.view.phase = Phase::Held;
-    reason.name().clone_into(&mut run.view.reason);
-    message.clone_into(&mut run.view.message);
-    let refused = run.refused();
-    show(cx, run, RunTold { refused, ..RunTold::default() }, now).await
 }
 
 /// Ends a run whose place another takes.

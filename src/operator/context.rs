@@ -6,6 +6,7 @@ use tokio::sync::{Notify, watch};
 
 use super::job::JobSettings;
 use super::key::Key;
+use super::ledger::Ledger;
 use super::places::Places;
 use super::queue::Queue;
 use super::told::Teller;
@@ -28,6 +29,10 @@ pub struct Context {
     pub places: Places,
     pub teller: Teller,
     pub jobs: JobSettings,
+    /// What is scaled down.
+    pub ledger: Ledger,
+    /// The name of this replica, which is its pod's.
+    pub identity: String,
     /// Below which paths of nodes a bank may have its files.
     pub host_paths: Vec<String>,
     /// What Jobs trust the ingest endpoint by, once it is there.

@@ -13,6 +13,12 @@ pub const INGEST_CA: &str = "memorybank.dev/ingest-ca";
 /// What selects our Jobs and pods.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=memorybank-operator,app.kubernetes.io/component=runner";
 
+/// The labels of a recovery that a policy made.
+pub fn of_recovery(bank: &str) -> [(String, String); 3] {
+    [("app.kubernetes.io/name", "memorybank"), ("app.kubernetes.io/managed-by", "memorybank-operator"), (BANK, bank)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 /// The labels of a run's object, Job and pod.
 pub fn of_run(bank: &str, run: &str) -> [(String, String); 5] {
     [

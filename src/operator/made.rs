@@ -1,17 +1,17 @@
-//! The runs that a plan asks for.
+//! The runs, and the recovery, that a plan asks for.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::context::Context;
-use super::entry::{Bank, Identity, Read, Run};
+use super::entry::{Bank, Identity, Read, Recovery, Run};
 use super::error::ReconcileError;
 use super::key::Key;
 use super::labels;
 use super::run::Tracked;
 use super::seen::Seen;
 use super::write::{self, Made};
-use crate::plan::{EventDraft, EventReason, PlannedRun, RunOwner};
-use crate::resources::{MaintenanceRun, MaintenanceRunSpec, Time};
+use crate::plan::{EventDraft, EventReason, MADE_FOR, PlannedRecovery, PlannedRun, RunOwner};
+use crate::resources::{self, MaintenanceRun, MaintenanceRunSpec, Time};
 
 /// Makes a run, once by its name. What is to be told of it.
 pub async fn make(
@@ -40,15 +40,52 @@ pub async fn make(
     }
 }
 
-fn owner_reference(bank: &Bank, seen: &Seen, owner: &RunOwner) -> Option<OwnerReference> {
-    let of = |kind: &str, id: &Identity| OwnerReference {
+/// Makes the recovery that a bank's policies ask for, once by its name. What is to be told of it.
+pub async fn make_recovery(
+    cx: &Context,
+    bank: &Bank,
+    planned: PlannedRecovery,
+) -> Result<Vec<EventDraft>, ReconcileError> {
+    let PlannedRecovery { name, spec, made_for } = planned;
+    let recovery = resources::Recovery {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(bank.id.key.namespace.clone()),
+            labels: Some(labels::of_recovery(&bank.id.key.name).into()),
+            annotations: Some([(MADE_FOR.to_owned(), made_for)].into()),
+            owner_references: Some(vec![of("MemoryBank", &bank.id)]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    match write::create(&cx.client, &recovery, &bank.id.uid).await? {
+        Made::Ours(made) => {
+            cx.world.recoveries.put(Recovery::read(kube::core::DeserializeGuard(Ok(made))));
+            Ok(Vec::new())
+        }
+        Made::Theirs => {
+            let message = format!("a Recovery named {name} was made by somebody else: none is made for the damage");
+            Ok(vec![EventDraft { reason: EventReason::NameCollision, message }])
+        }
+        Made::Invalid(why) | Made::Forbidden(why) => {
+            Err(ReconcileError::Refused { what: format!("the Recovery {name}"), why })
+        }
+    }
+}
+
+fn of(kind: &str, id: &Identity) -> OwnerReference {
+    OwnerReference {
         api_version: "memorybank.dev/v1alpha1".to_owned(),
         kind: kind.to_owned(),
         name: id.key.name.clone(),
         uid: id.uid.clone(),
         controller: Some(true),
         block_owner_deletion: Some(true),
-    };
+    }
+}
+
+fn owner_reference(bank: &Bank, seen: &Seen, owner: &RunOwner) -> Option<OwnerReference> {
     match owner {
         RunOwner::Policy { .. } => Some(of("MemoryBank", &bank.id)),
         RunOwner::Check(name) => {

@@ -19,7 +19,7 @@ use super::told::Told;
 use super::write;
 use crate::delivery::{Summary, TaskSummary};
 use crate::domain::{Outcome, Phase, Pruning, Reason, RunReport, Severity};
-use crate::plan::{RunOwner, RunTold, RunView, exclusive, needs_network, run_spec, run_status, task_rows};
+use crate::plan::{HeldReason, RunOwner, RunTold, RunView, exclusive, needs_network, run_spec, run_status, task_rows};
 use crate::resources::{FindingCounts, RunReportRef, TaskStatus};
 
 /// How many warnings are asked for.
@@ -114,6 +114,21 @@ pub async fn show(cx: &Context, tracked: &mut Tracked, told: RunTold, now: Times
         tracked.entry = written;
     }
     Ok(())
+}
+
+/// Says that a run waits, and why.
+pub async fn hold(
+    cx: &Context,
+    run: &mut Tracked,
+    reason: HeldReason,
+    message: &str,
+    now: Timestamp,
+) -> Result<(), ReconcileError> {
+    run.view.phase = Phase::Held;
+    reason.name().clone_into(&mut run.view.reason);
+    message.clone_into(&mut run.view.message);
+    let refused = run.refused();
+    show(cx, run, RunTold { refused, ..RunTold::default() }, now).await
 }
 
 /// Finds out where a run stands that has a Job, and whether it ended. When to look again though nothing happens.
@@ -213,7 +228,7 @@ fn without_report(told: RunTold) -> RunTold {
 }
 
 /// Whether a Job ended by itself, or is about to: its last pods may still be ending.
-fn job_finished(job: &Job) -> bool {
+pub fn job_finished(job: &Job) -> bool {
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
     let end = |type_: &str| matches!(type_, "Complete" | "SuccessCriteriaMet" | "Failed" | "FailureTarget");
     conditions.into_iter().flatten().any(|condition| end(&condition.type_) && condition.status == "True")

@@ -5,6 +5,7 @@ use super::entry::{Audit, Bank, Check, Policy, Recovery};
 use super::key::Key;
 use super::run::Tracked;
 use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk, RecoveryAsk};
+use crate::resources::ValidRecovery;
 
 /// All that is known of one bank.
 pub struct Seen {
@@ -59,12 +60,22 @@ pub fn asks(seen: &Seen) -> Asks<'_> {
             .iter()
             .filter_map(|audit| Some(AuditAsk { audit: audit.valid.as_ref().ok()?, status: audit.status.as_ref() }))
             .collect(),
-        recoveries: seen.recoveries.iter().filter_map(|recovery| recovery_ask(recovery)).collect(),
+        recoveries: seen
+            .recoveries
+            .iter()
+            .filter_map(|recovery| Some(recovery_ask(recovery, recovery.valid.as_ref().ok()?)))
+            .collect(),
         hand: Vec::new(),
     }
 }
 
-/// What a recovery asks for; none where its spec cannot be used.
-pub fn recovery_ask(recovery: &Recovery) -> Option<RecoveryAsk<'_>> {
-    Some(RecoveryAsk { recovery: recovery.valid.as_ref().ok()?, status: recovery.status.as_ref() })
+/// What a recovery asks for.
+pub fn recovery_ask<'a>(recovery: &'a Recovery, valid: &'a ValidRecovery) -> RecoveryAsk<'a> {
+    let made = by_policy(recovery).then_some(recovery.id.created);
+    RecoveryAsk { recovery: valid, status: recovery.status.as_ref(), scales: true, made }
+}
+
+/// Whether a policy made a recovery: then the bank owns it.
+pub fn by_policy(recovery: &Recovery) -> bool {
+    recovery.id.owner.as_ref().is_some_and(|owner| owner.kind == "MemoryBank")
 }

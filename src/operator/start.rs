@@ -16,18 +16,21 @@ use super::key::Key;
 use super::labels;
 use super::needs;
 use super::queue::backoff;
-use super::run::{Tracked, free, lost, show};
+use super::quiesce::{Away, away, look_again};
+use super::run::{Tracked, free, hold, lost, show};
 use super::seen::recovery_ask;
 use super::standing::Note;
 use super::told::Told;
 use super::write::{self, Made};
-use crate::domain::{Outcome, Phase, Pruning, Reason, RunSpec, Task};
-use crate::plan::{EventReason, RunOwner, RunTold, consent, run_spec};
-use crate::resources::{ValidBank, VolumeSource};
+use crate::domain::{Consent, Outcome, Phase, Pruning, Reason, RunSpec, Task, Work};
+use crate::plan::{EventReason, HeldReason, RunOwner, RunTold, consent, run_spec};
+use crate::resources::{Quiesce, ValidBank, VolumeSource};
 use crate::store::{Begin, RunRecord};
 
 /// Pods of one page of a list.
 const PAGE: u32 = 500;
+/// How often it is looked whether a workload may be scaled by now.
+const CANNOT_SCALE: SignedDuration = SignedDuration::from_mins(1);
 /// What selects the pods that still have their claims.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -40,10 +43,15 @@ pub async fn start(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, ReconcileError> {
     let Ok(mut valid) = tracked.entry.valid.clone() else { return Ok(None) };
+    let mut scaled_down = None;
     if let RunOwner::Recovery(recovery) = &tracked.view.owner {
         let recovery = Key::new(tracked.entry.id.key.namespace.as_str(), recovery.as_str());
         match recover(cx, bank, &recovery, tracked).await? {
-            Ok(task) => valid.tasks = vec![task],
+            Ok((task, quiesce)) => {
+                let changes = !matches!(task.work, Work::Recover { consent: Consent::None, .. });
+                scaled_down = (changes && quiesce == Quiesce::ScaleDown).then_some(recovery.name);
+                valid.tasks = vec![task];
+            }
             Err(why) => {
                 let note = Note::new(Reason::TaskFailed, why);
                 lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
@@ -56,6 +64,14 @@ pub async fn start(
         free(cx, &tracked.entry.id.key);
         return Ok(now.checked_add(SignedDuration::from_secs(2)).ok());
     };
+    if let Some(recovery) = &scaled_down
+        && let Some(next) = Box::pin(quiesced(cx, bank, tracked, recovery, now)).await?
+    {
+        return Ok(Some(next));
+    }
+    if tracked.view.phase.finished() {
+        return Ok(None);
+    }
     let key = tracked.entry.id.key.clone();
     let deadline = valid.active_deadline_seconds;
     let spec = run_spec(&key.namespace, &key.name, &bank.bank, &valid.tasks, deadline, pruning);
@@ -114,37 +130,85 @@ pub async fn start(
             lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
             Ok(None)
         }
-        Made::Forbidden(why) => {
-            let attempts = tracked.refused().map_or(0, |(attempts, _)| attempts).saturating_add(1);
-            let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
-            let next = now.checked_add(wait).unwrap_or(now);
-            tracked.view.phase = Phase::Pending;
-            Reason::PodForbidden.name().clone_into(&mut tracked.view.reason);
-            tracked.view.message = format!("its Job may not be made, and is tried again: {why}");
-            free(cx, &key);
-            show(cx, tracked, RunTold { refused: Some((attempts, next)), ..RunTold::default() }, now).await?;
-            Ok(Some(next))
+        Made::Forbidden(why) => forbidden(cx, tracked, scaled_down.is_some(), &why, now).await,
+    }
+}
+
+/// A run whose Job may not be made. When it is tried again; not where its bank's workload was scaled down for it, which
+/// would go down and up each time.
+async fn forbidden(
+    cx: &Context,
+    tracked: &mut Tracked,
+    scaled_down: bool,
+    why: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ReconcileError> {
+    if scaled_down {
+        let message = format!("its Job may not be made, and its bank's workload is put back: {why}");
+        let note = Note::new(Reason::PodForbidden, message);
+        lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+        return Ok(None);
+    }
+    let attempts = tracked.refused().map_or(0, |(attempts, _)| attempts).saturating_add(1);
+    let wait = SignedDuration::try_from(backoff(attempts)).unwrap_or(SignedDuration::ZERO);
+    let next = now.checked_add(wait).unwrap_or(now);
+    tracked.view.phase = Phase::Pending;
+    Reason::PodForbidden.name().clone_into(&mut tracked.view.reason);
+    tracked.view.message = format!("its Job may not be made, and is tried again: {why}");
+    free(cx, &tracked.entry.id.key);
+    show(cx, tracked, RunTold { refused: Some((attempts, next)), ..RunTold::default() }, now).await?;
+    Ok(Some(next))
+}
+
+/// Whether the workload of a run's bank is away, so that the run may begin: then none. Else when to look again; of a run
+/// that ended over it, none as well.
+async fn quiesced(
+    cx: &Context,
+    bank: &ValidBank,
+    tracked: &mut Tracked,
+    recovery: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ReconcileError> {
+    match away(cx, bank, tracked, recovery, now).await? {
+        Away::Gone => Ok(None),
+        Away::Waits(message) => {
+            hold(cx, tracked, HeldReason::Quiescing, &message, now).await?;
+            Ok(look_again(now))
+        }
+        Away::Cannot(message) => {
+            free(cx, &tracked.entry.id.key);
+            // Others of its bank were kept waiting for it until now.
+            let wait = if HeldReason::CannotScale.holds(&tracked.view) { CANNOT_SCALE } else { SignedDuration::ZERO };
+            hold(cx, tracked, HeldReason::CannotScale, &message, now).await?;
+            Ok(Some(now.checked_add(wait).unwrap_or(now)))
+        }
+        Away::Failed(note) => {
+            lost(cx, tracked, Outcome::Failed, &note, RunTold::default(), now).await?;
+            Ok(None)
         }
     }
 }
 
-/// The task of a recovery's run, with what the recovery allows it now; or why it may not be started.
+/// The task of a recovery's run, with what the recovery allows it now, and how writers are kept away; or why it may not
+/// be started.
 async fn recover(
     cx: &Context,
     bank: &ValidBank,
     recovery: &Key,
     run: &Tracked,
-) -> Result<Result<Task, String>, ReconcileError> {
+) -> Result<Result<(Task, Quiesce), String>, ReconcileError> {
     let there = cx.world.recoveries.get(recovery).filter(|there| {
         let owner = run.entry.id.owner.as_ref();
         !there.id.deleting && owner.is_some_and(|owner| owner.uid == there.id.uid)
     });
-    let Some(ask) = there.as_deref().and_then(recovery_ask) else {
+    let usable = there.as_deref().and_then(|there| Some(recovery_ask(there, there.valid.as_ref().ok()?)));
+    let Some(ask) = usable else {
         return Ok(Err(format!("its Recovery {} is gone, or cannot be used", recovery.name)));
     };
     let facts = cx.facts(&Key::new(recovery.namespace.as_str(), bank.meta.name.as_str())).await?;
-    let work = consent(&ask, &bank.meta.name, &run.view.name, &facts.corruption.top);
-    Ok(work.map(|work| Task { name: "recover".to_owned(), work, active_deadline_seconds: None }))
+    let work = consent(&ask, bank, &run.view.name, &facts.corruption.top);
+    let task = |work| Task { name: "recover".to_owned(), work, active_deadline_seconds: None };
+    Ok(work.map(|work| (task(work), ask.recovery.quiesce)))
 }
 
 async fn note_begin(cx: &Context, tracked: &Tracked, spec: &RunSpec, now: Timestamp) -> Result<(), ReconcileError> {

@@ -31,7 +31,19 @@ pub struct Told {
 impl Told {
     /// What a plan tells.
     pub fn of(draft: &EventDraft) -> Self {
-        let normal = matches!(draft.reason, EventReason::RunCreated | EventReason::RunStarted);
+        let normal = match draft.reason {
+            EventReason::RunCreated
+            | EventReason::RunStarted
+            | EventReason::ScaledDown
+            | EventReason::PutBack
+            | EventReason::RecoveryMade => true,
+            EventReason::RunSkippedOverlap
+            | EventReason::RunSuperseded
+            | EventReason::SlotMissed
+            | EventReason::NameCollision
+            | EventReason::TooManySchedules
+            | EventReason::NotPutBack => false,
+        };
         Self {
             warning: !normal,
             reason: draft.reason.name().to_owned(),

@@ -22,10 +22,11 @@ use super::error::{OperatorError, ReconcileError};
 use super::key::Key;
 use super::labels::SELECTOR;
 use super::lease::{Election, Leadership};
+use super::ledger::Ledger;
 use super::mirror::{Change, Mirror};
 use super::numbers::numbers;
 use super::places::Places;
-use super::queue::Queue;
+use super::queue::{Queue, backoff};
 use super::run::free;
 use super::sampling::sample;
 use super::secrets::ClusterSecrets;
@@ -133,6 +134,8 @@ impl Operator {
             policies: Queue::default(),
             places: Places::new(settings.max_active_jobs),
             jobs: settings.jobs.clone(),
+            ledger: Ledger::default(),
+            identity: settings.identity.clone(),
             host_paths: settings.host_paths.clone(),
             authority,
             known: Mutex::new(HashMap::new()),
@@ -185,6 +188,7 @@ impl Operator {
                 let _ = first.await;
             }
             leadership.elected().await;
+            take_over(&cx).await;
             adopt(&cx);
             let secrets = ClusterSecrets::new(reader.clone(), settings.secret_namespaces.clone());
             if let Err(error) = sample(&cx, secrets, &workers, &mut working) {
@@ -227,6 +231,18 @@ impl Operator {
     }
 }
 
+/// Takes what earlier leaders scaled down; nothing is done before that is known.
+async fn take_over(cx: &Context) {
+    let mut failures = 0;
+    while let Err(error) = cx.ledger.load(&cx.store).await {
+        cx.board.store.count_error(error.reason());
+        failures = (failures + 1).min(5);
+        let wait = backoff(failures);
+        tracing::warn!(%error, again_in = ?wait, "what is scaled down is not known yet");
+        tokio::time::sleep(wait).await;
+    }
+}
+
 /// Takes what earlier leaders left: the Jobs that are active, and everything to be looked at.
 fn adopt(cx: &Context) {
     for run in cx.world.runs.all() {
@@ -238,6 +254,8 @@ fn adopt(cx: &Context) {
     }
     cx.world.banks.all().iter().for_each(|bank| cx.banks.add(bank.id.key.clone()));
     cx.world.policies.all().iter().for_each(|policy| cx.policies.add(policy.id.key.clone()));
+    // Some may be of banks that are gone.
+    cx.ledger.banks().into_iter().for_each(|bank| cx.banks.add(bank));
 }
 
 /// Begins every watch; what they are done with when their first lists are whole.

@@ -8,6 +8,7 @@ use super::queue::{HeldReason, Queue};
 use super::reason::ConditionReason;
 use super::recovery::{DEADLINE_SECONDS, wanted_run};
 use super::row::{Row, plan_row};
+use super::rule::{PlannedRecovery, old_recoveries, wanted_recovery};
 use super::run_spec::{exclusive, needs_network, run_spec};
 use super::view::{Asks, Observed, RunOwner, RunView};
 use super::wake::{Wake, second};
@@ -36,6 +37,10 @@ pub struct BankPlan {
     pub cancel: Vec<String>,
     /// Ended runs to delete.
     pub delete: Vec<String>,
+    /// The recovery to make, as its policies say.
+    pub recover: Option<PlannedRecovery>,
+    /// Ended recoveries that policies made, to delete.
+    pub forget: Vec<String>,
     /// The whole status; to be written only where it differs from the observed one.
     pub status: MemoryBankStatus,
     /// What to tell.
@@ -72,12 +77,18 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
         skip: Vec::new(),
         cancel: Vec::new(),
         delete: Vec::new(),
+        recover: None,
+        forget: old_recoveries(asks, &mut wake),
         status: MemoryBankStatus::default(),
         events: rows.iter().flat_map(|row| row.events.clone()).collect(),
         next: None,
     };
     let mut owners = Vec::new();
     create(bank, asks, observed, &rows, &mut owners, now, &mut plan, &mut wake);
+    if let Some((recovery, event)) = wanted_recovery(bank, asks, observed, now, &mut wake) {
+        plan.recover = Some(recovery);
+        plan.events.push(event);
+    }
 
     let known = Known { bank, asks, observed, rows: &rows, omitted, now };
     let mut judged = judge(&known, &mut wake);
@@ -171,7 +182,7 @@ fn create(
     for ask in &asks.recoveries {
         let owner = RunOwner::Recovery(ask.recovery.meta.name.clone());
         let open = &observed.facts.corruption.top;
-        if let Some((name, work)) = wanted_run(ask, &bank.meta.name, open, &observed.runs).filter(|_| !bank.suspend) {
+        if let Some((name, work)) = wanted_run(ask, bank, open, &observed.runs).filter(|_| !bank.suspend) {
             let task = Task { name: "recover".to_owned(), work, active_deadline_seconds: None };
             make(name, owner.clone(), None, &[task], DEADLINE_SECONDS, None);
         }

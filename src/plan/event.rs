@@ -18,6 +18,10 @@ pub enum EventReason {
     NameCollision,
     TooManySchedules,
     RunStarted,
+    ScaledDown,
+    PutBack,
+    NotPutBack,
+    RecoveryMade,
 }
 
 impl EventReason {
@@ -31,12 +35,17 @@ impl EventReason {
             Self::NameCollision => "NameCollision",
             Self::TooManySchedules => "TooManySchedules",
             Self::RunStarted => "RunStarted",
+            Self::ScaledDown => "ScaledDown",
+            Self::PutBack => "PutBack",
+            Self::NotPutBack => "NotPutBack",
+            Self::RecoveryMade => "RecoveryMade",
         }
     }
 }
 
 impl EventDraft {
-    pub(super) fn new(reason: EventReason, message: impl Into<String>) -> Self {
+    /// An event.
+    pub fn new(reason: EventReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }

@@ -24,6 +24,11 @@ pub enum HeldReason {
     /// The bank's spec cannot be used.
     Refused,
     Unreachable,
+    /// Its bank's workload is being scaled down for it: the front end that does so holds the run, which has the bank
+    /// already.
+    Quiescing,
+    /// The same front end cannot do so now. The run is tried again, and keeps nobody else from the bank meanwhile.
+    CannotScale,
 }
 
 impl HeldReason {
@@ -38,7 +43,14 @@ impl HeldReason {
             Self::JobLimit => "JobLimit",
             Self::Refused => "Refused",
             Self::Unreachable => "Unreachable",
+            Self::Quiescing => "Quiescing",
+            Self::CannotScale => "CannotScale",
         }
+    }
+
+    /// Whether this is why a run waits.
+    pub fn holds(self, run: &RunView) -> bool {
+        run.phase == Phase::Held && run.reason == self.name()
     }
 }
 
@@ -82,7 +94,9 @@ impl Queue<'_> {
     /// alone keeps later ones from overtaking it, who waits for anything else does not.
     pub fn decide(&self, runs: &[RunView], plan: &mut BankPlan, wake: &mut Wake) {
         let mut ordered: Vec<_> = runs.iter().collect();
-        ordered.sort_by_key(|run| (run.slot.unwrap_or(run.created), run.created, &run.name));
+        // Nobody comes before a run for which a workload is away.
+        let away = |run: &RunView| HeldReason::Quiescing.holds(run);
+        ordered.sort_by_key(|run| (!away(run), run.slot.unwrap_or(run.created), run.created, &run.name));
         let in_order = ordered.into_iter();
         let running: Vec<_> = in_order.clone().filter(|run| run.phase == Phase::Running).collect();
         let waiting: Vec<_> = in_order.filter(|run| run.phase.waiting()).collect();
@@ -104,8 +118,10 @@ impl Queue<'_> {
             match held {
                 None => {
                     plan.start.push(run.name.clone());
-                    started.push(run);
-                    lock.take(run);
+                    if !HeldReason::CannotScale.holds(run) {
+                        started.push(run);
+                        lock.take(run);
+                    }
                 }
                 Some((reason, message)) => {
                     if reason == HeldReason::Locked {

@@ -65,6 +65,7 @@ pub enum ConditionReason {
     Damaged,
     // Recoveries
     AwaitingApproval,
+    Quiescing,
     PlanShown,
     RolledBack,
     // Ready
@@ -130,6 +131,7 @@ impl ConditionReason {
             Self::TaskFailed => "TaskFailed",
             Self::Damaged => "Damaged",
             Self::AwaitingApproval => "AwaitingApproval",
+            Self::Quiescing => "Quiescing",
             Self::PlanShown => "PlanShown",
             Self::RolledBack => "RolledBack",
             Self::InvalidSpec => "InvalidSpec",

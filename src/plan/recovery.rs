@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::asked::generation;
 use super::conditions::{Judged, written};
 use super::measure::Measured;
+use super::queue::HeldReason;
 use super::reason::ConditionReason;
 use super::view::{RecoveryAsk, RunOwner, RunView};
 use super::wake::second;
@@ -29,11 +30,12 @@ const AWAITING: &str = "AwaitingApproval";
 /// bank by its ids.
 pub(super) fn wanted_run(
     ask: &RecoveryAsk<'_>,
-    bank: &str,
+    bank: &ValidBank,
     open: &[(String, CorruptionEvent)],
     runs: &[RunView],
 ) -> Option<(String, Work)> {
-    let consent = due(ask)?;
+    let consent = due(ask, bank)?;
+    let bank = &bank.meta.name;
     let name = run_name(ask, bank, consent);
     if runs.iter().any(|run| run.name == name) {
         return None;
@@ -46,10 +48,12 @@ pub(super) fn wanted_run(
 /// For people why it may do nothing.
 pub fn consent(
     ask: &RecoveryAsk<'_>,
-    bank: &str,
+    bank: &ValidBank,
     run: &str,
     open: &[(String, CorruptionEvent)],
 ) -> Result<Work, String> {
+    keep_away(ask, bank).map_err(|(_, why)| why)?;
+    let bank = &bank.meta.name;
     let given = match (ask.recovery.mode, ask.recovery.approval) {
         (RecoveryMode::Auto, _) => Some(Consent::Lossless),
         (RecoveryMode::OnApproval, Some(digest)) => Some(Consent::Plan(digest)),
@@ -99,12 +103,47 @@ fn known<'a>(ask: &RecoveryAsk<'a>) -> Option<&'a RecoveryStatus> {
     ask.status.filter(|_| !is_other(ask))
 }
 
+/// Whether it came to an end, whatever that was: one that awaits its approval did not.
+pub(super) fn over(ask: &RecoveryAsk<'_>) -> bool {
+    let phase = known(ask).and_then(|status| status.phase.as_deref());
+    phase.is_some_and(|phase| ENDS.contains(&phase))
+}
+
+/// Whether writers are kept away as the recovery wants it; else the phase that tells it, and why for people.
+fn keep_away(ask: &RecoveryAsk<'_>, bank: &ValidBank) -> Result<(), (&'static str, String)> {
+    let (phase, why) = match (ask.recovery.quiesce, &bank.workload) {
+        (Quiesce::Wait, _) => return Ok(()),
+        (Quiesce::Guard, _) => (
+            "Unknown",
+            "this version has no guard that could make a bank read-only: use spec.quiesce ScaleDown, or Wait and stop \
+             the writers yourself",
+        ),
+        (Quiesce::ScaleDown, _) if !ask.scales => (
+            "Unknown",
+            "containers are not stopped from here: use spec.quiesce Wait, and `docker compose stop SERVICE`",
+        ),
+        (Quiesce::ScaleDown, Some(selector)) if selector.names_any() => return Ok(()),
+        // The bank may come to say it.
+        (Quiesce::ScaleDown, Some(_)) => (
+            "Held",
+            "spec.workload.selector of the bank selects pods by what they lack, which nothing is scaled down by: name \
+             labels that the pods of its workload have, and no others",
+        ),
+        (Quiesce::ScaleDown, None) => (
+            "Held",
+            "the bank does not say what is scaled down: declare the labels of its pods as spec.workload.selector, or \
+             use spec.quiesce Wait",
+        ),
+    };
+    Err((phase, why.to_owned()))
+}
+
 /// What may be done now, if anything is to be.
-fn due(ask: &RecoveryAsk<'_>) -> Option<Consent> {
+fn due(ask: &RecoveryAsk<'_>, bank: &ValidBank) -> Option<Consent> {
     let recovery = ask.recovery;
     let status = known(ask);
     let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    if ENDS.contains(&phase) || recovery.quiesce != Quiesce::Wait {
+    if ENDS.contains(&phase) || keep_away(ask, bank).is_err() {
         return None;
     }
     match recovery.mode {
@@ -157,9 +196,9 @@ fn stand<'a>(
         let message = "spec.bankName names no MemoryBank of this namespace";
         return ("Unknown", Judged::bad(ConditionReason::BankNotFound, message), None);
     };
-    if ask.recovery.quiesce != Quiesce::Wait {
-        let message = "this version keeps no writer away: use spec.quiesce Wait, and stop them yourself";
-        return ("Unknown", Judged::bad(ConditionReason::InvalidSpec, message), None);
+    let refused = keep_away(ask, bank).err();
+    if let Some(("Unknown", why)) = refused {
+        return ("Unknown", Judged::bad(ConditionReason::InvalidSpec, why), None);
     }
     let name = &bank.meta.name;
     let owner = RunOwner::Recovery(ask.recovery.meta.name.clone());
@@ -174,6 +213,9 @@ fn stand<'a>(
     if let Some(run) = run.filter(|run| !run.phase.finished()) {
         let working = if run.name == plan_name { "Planning" } else { "Running" };
         return match run.phase {
+            Phase::Held if HeldReason::Quiescing.holds(run) => {
+                ("Held", Judged::unknown(ConditionReason::Quiescing, run.message.clone()), None)
+            }
             Phase::Held => ("Held", Judged::unknown(ConditionReason::Held, run.message.clone()), None),
             Phase::Running => {
                 (working, Judged::unknown(ConditionReason::RunPlanned, format!("run {} is at work", run.name)), None)
@@ -185,7 +227,12 @@ fn stand<'a>(
         let report = newest.filter(|measured| measured.run == run.name);
         if let Some(report) = report.and_then(|measured| measured.task.recovery.as_ref()) {
             let (phase, judged) = ended(ask, report, run.name == plan_name);
-            return (phase, judged, Some(report));
+            return match refused {
+                Some((held, why)) if phase == AWAITING => {
+                    (held, Judged::bad(ConditionReason::InvalidSpec, why), Some(report))
+                }
+                _ => (phase, judged, Some(report)),
+            };
         }
         let message = match report {
             Some(measured) => measured.task.message.clone(),
@@ -193,17 +240,21 @@ fn stand<'a>(
         };
         return ("Unknown", Judged::unknown(ConditionReason::NotMeasured, message), None);
     }
-    match old.phase.as_deref() {
-        // Its runs were deleted: what they said stays.
-        Some(phase) if ENDS.contains(&phase) || phase == AWAITING => {
-            let phase = ENDS.into_iter().chain([AWAITING]).find(|known| *known == phase).unwrap_or("Unknown");
-            (phase, kept(old), None)
-        }
-        _ if bank.suspend => ("Held", Judged::unknown(ConditionReason::Suspended, "its bank is suspended"), None),
-        _ => match work(ask.recovery, name, Consent::None, open) {
-            Err(why) => ("Held", Judged::unknown(ConditionReason::ReferenceNotFound, why), None),
-            Ok(_) => ("Planning", Judged::unknown(ConditionReason::NotRun, "its run is about to be made"), None),
-        },
+    let before = old.phase.as_deref().unwrap_or_default();
+    // Its runs were deleted: what they said stays.
+    let kept_phase = ENDS.into_iter().chain(refused.is_none().then_some(AWAITING)).find(|known| *known == before);
+    if let Some(phase) = kept_phase {
+        return (phase, kept(old), None);
+    }
+    if let Some((held, why)) = refused {
+        return (held, Judged::bad(ConditionReason::InvalidSpec, why), None);
+    }
+    if bank.suspend {
+        return ("Held", Judged::unknown(ConditionReason::Suspended, "its bank is suspended"), None);
+    }
+    match work(ask.recovery, name, Consent::None, open) {
+        Err(why) => ("Held", Judged::unknown(ConditionReason::ReferenceNotFound, why), None),
+        Ok(_) => ("Planning", Judged::unknown(ConditionReason::NotRun, "its run is about to be made"), None),
     }
 }
 

@@ -75,6 +75,10 @@ pub struct RecoveryAsk<'a> {
     pub recovery: &'a ValidRecovery,
     /// Its status, as last written.
     pub status: Option<&'a RecoveryStatus>,
+    /// Whether workloads can be scaled from here: in a cluster alone.
+    pub scales: bool,
+    /// When a policy made it; none where a person did.
+    pub made: Option<Timestamp>,
 }
 
 /// What is known of one bank.

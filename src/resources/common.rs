@@ -72,6 +72,12 @@ impl LabelSelector {
             && self.match_expressions.iter().all(|r| r.matches(labels.get(&r.key)))
     }
 
+    /// Whether it says what an object has, and not only what it lacks: the latter selects all others.
+    pub fn names_any(&self) -> bool {
+        let has = |r: &LabelRequirement| matches!(r.operator, LabelOperator::In | LabelOperator::Exists);
+        !self.match_labels.is_empty() || self.match_expressions.iter().any(has)
+    }
+
     /// The indices of requirements whose values do not fit their operator.
     pub(super) fn broken_requirements(&self) -> impl Iterator<Item = usize> {
         self.match_expressions.iter().enumerate().filter_map(|(index, requirement)| {

@@ -84,9 +84,9 @@ pub struct MaintenancePolicySpec {
     /// Which records of the banks themselves Prune removes for good; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purge: Option<PurgeRule>,
-    /// What is done about damage.
-    #[serde(default)]
-    pub recovery: RecoveryRule,
+    /// Makes a Recovery by itself for damage that is found; without it, none. Of two policies the more cautious rule counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryRule>,
     /// What is done about predictions.
     #[serde(default)]
     pub prediction: PredictionRule,
@@ -287,27 +287,21 @@ pub struct PurgeRule {
     pub history_after_seconds: Option<u32>,
 }
 
-/// What is done about damage.
+/// The Recovery that is made for damage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryRule {
     /// Shows the plan (DryRun), asks for approval of it (OnApproval), or carries out lossless steps (Auto).
     #[serde(default)]
     pub mode: RecoveryMode,
-    /// How many recoveries of one bank may start in a day.
+    /// How many may be made for one bank within 24 hours.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 24))]
     pub max_per_day: u32,
 }
 
-impl Default for RecoveryRule {
-    fn default() -> Self {
-        Self { mode: RecoveryMode::DryRun, max_per_day: one() }
-    }
-}
-
-/// How far a recovery goes by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How far a recovery goes by itself, the most cautious one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub enum RecoveryMode {
     #[default]

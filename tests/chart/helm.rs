@@ -15,12 +15,13 @@ pub const RELEASE: &str = "memorybank-operator";
 /// Sets of values that stand for the ways in which the chart is installed.
 pub const DEFAULT: &[&str] = &[];
 pub const WITHOUT_CRDS: &[&str] = &["--set", "crds.enabled=false"];
-pub const NAMESPACED: &[&str] = &["--set", "watch.namespaces={team-a,team-b},secrets.namespaces={team-a,vault}"];
+pub const NAMESPACED: &[&str] =
+    &["--set", "watch.namespaces={team-a,team-b},secrets.namespaces={team-a,vault},rbac.scale.namespaces={team-b}"];
 pub const HIGHLY_AVAILABLE: &[&str] = &[
     "--set",
     "replicaCount=2,store.postgres.urlSecret.name=database,crds.keep=false",
     "--set",
-    "secrets.namespaces={*}",
+    "secrets.namespaces={*},rbac.scale.namespaces={*}",
 ];
 pub const EVERYTHING: &[&str] = &["--values", "tests/chart/everything.yaml"];
 pub const ALL: [&[&str]; 5] = [DEFAULT, WITHOUT_CRDS, NAMESPACED, HIGHLY_AVAILABLE, EVERYTHING];

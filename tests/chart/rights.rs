@@ -12,7 +12,7 @@ const WATCHED: [&str; 19] = [
     "memorybank.dev/maintenancepolicies get list watch",
     "memorybank.dev/integritychecks get list watch",
     "memorybank.dev/securityaudits get list watch",
-    "memorybank.dev/recoveries get list watch",
+    "memorybank.dev/recoveries get list watch create delete",
     "memorybank.dev/maintenanceruns get list watch create delete",
     "memorybank.dev/memorybanks/status patch",
     "memorybank.dev/maintenancepolicies/status patch",
@@ -37,6 +37,12 @@ const OWN: [&str; 3] = [
     "/secrets:memorybank-operator-ingest get update",
 ];
 const SECRETS: &str = "/secrets get";
+const SCALE: [&str; 4] = [
+    "apps/deployments list",
+    "apps/statefulsets list",
+    "apps/deployments/scale get patch",
+    "apps/statefulsets/scale get patch",
+];
 
 fn one_by_one<'a>(lines: impl IntoIterator<Item = &'a &'a str>) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
@@ -109,16 +115,16 @@ fn a_namespaced_install_has_tokenreview_alone_in_the_cluster() {
     assert_eq!(bound(&objects, None), one_by_one([&TOKENS]));
     let watched = || WATCHED.iter().chain(&WATCHED_CORE);
     assert_eq!(bound(&objects, Some("team-a")), one_by_one(watched().chain([&SECRETS])));
-    assert_eq!(bound(&objects, Some("team-b")), one_by_one(watched()));
+    assert_eq!(bound(&objects, Some("team-b")), one_by_one(watched().chain(&SCALE)));
     assert_eq!(bound(&objects, Some("vault")), one_by_one([&SECRETS]));
     assert_eq!(bound(&objects, Some(NAMESPACE)), one_by_one(&OWN));
 }
 
 #[test]
-fn secrets_everywhere_are_given_only_where_that_is_asked_for() {
+fn secrets_and_scales_everywhere_are_given_only_where_that_is_asked_for() {
     let Some(helm) = Helm::find() else { return };
     let objects = helm.objects(HIGHLY_AVAILABLE);
-    assert!(bound(&objects, None).contains("/secrets get"));
+    assert!(one_by_one(SCALE.iter().chain([&SECRETS])).is_subset(&bound(&objects, None)));
     assert_eq!(objects.of_kind("Role").count(), 1);
 }
 

@@ -29,6 +29,7 @@ fn wrong_values_are_refused_with_their_place() {
         ("watch.namespaces={Team}", "/watch/namespaces/0"),
         ("watch.namespaces={*}", "/watch/namespaces/0"),
         ("secrets.namespaces={a*}", "/secrets/namespaces/0"),
+        ("rbac.scale.namespaces={a*}", "/rbac/scale/namespaces/0"),
         ("allowHostPaths={srv}", "/allowHostPaths/0"),
         ("maxActiveJobs=0", "/maxActiveJobs"),
         ("logLevel=loud", "/logLevel"),

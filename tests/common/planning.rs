@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use memorybank::domain::{BankFacts, CorruptionEvent, Level, Measurement, Outcome, Phase, TaskKind, TaskReport};
 use memorybank::plan::{
-    Asks, AuditAsk, BankPlan, CheckAsk, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank, exclusive,
-    needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
+    Asks, AuditAsk, BankPlan, CheckAsk, MADE_FOR, Measured, Observed, PolicyAsk, RecoveryAsk, RunView, SelectedBank,
+    exclusive, needs_network, plan_audit, plan_bank, plan_check, plan_policy, plan_recovery,
 };
-use memorybank::resources::{Config, IntegrityCheckStatus, MemoryBankStatus, RecoveryStatus, SecurityAuditStatus};
+use memorybank::resources::{
+    Config, IntegrityCheckStatus, MemoryBankStatus, Origin, Recovery, RecoveryStatus, SecurityAuditStatus,
+    ValidRecovery,
+};
 
 /// A time.
 pub fn at(text: &str) -> Timestamp {
@@ -48,6 +51,10 @@ pub struct World {
     pub runs: Vec<RunView>,
     pub facts: BankFacts,
     pub next: Option<Timestamp>,
+    /// Whether it is a cluster, where workloads can be scaled.
+    pub scales: bool,
+    /// When policies made recoveries.
+    pub made: BTreeMap<String, Timestamp>,
 }
 
 impl World {
@@ -63,6 +70,8 @@ impl World {
             runs: Vec::new(),
             facts: BankFacts::default(),
             next: None,
+            scales: true,
+            made: BTreeMap::new(),
         }
     }
 
@@ -92,11 +101,7 @@ impl World {
                 .iter()
                 .map(|audit| AuditAsk { audit, status: self.audits.get(&audit.meta.name) })
                 .collect(),
-            recoveries: config
-                .recoveries
-                .iter()
-                .map(|recovery| RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) })
-                .collect(),
+            recoveries: config.recoveries.iter().map(|recovery| self.recovery(recovery)).collect(),
             hand: config.runs.iter().collect(),
         };
         let observed =
@@ -165,6 +170,14 @@ impl World {
             (run.phase, run.started) = (Phase::Running, Some(now));
         }
         self.runs.retain(|run| !plan.delete.contains(&run.name));
+        if let Some(planned) = &plan.recover {
+            let mut recovery = Recovery::new(&planned.name, planned.spec.clone());
+            recovery.metadata.annotations = Some([(MADE_FOR.to_owned(), planned.made_for.clone())].into());
+            let origin = Origin { namespace: "default", file: None };
+            self.config.recoveries.push(ValidRecovery::parse(&recovery, origin).unwrap());
+            self.made.insert(planned.name.clone(), now);
+        }
+        self.config.recoveries.retain(|recovery| !plan.forget.contains(&recovery.meta.name));
         true
     }
 
@@ -181,11 +194,20 @@ impl World {
             self.audits.insert(audit.meta.name.clone(), plan.status);
         }
         for recovery in &self.config.recoveries {
-            let ask = RecoveryAsk { recovery, status: self.recoveries.get(&recovery.meta.name) };
+            let ask = self.recovery(recovery);
             let newest = self.recovered.as_ref().map(|(run, task)| Measured { run, finished: now, report: None, task });
             let open = &self.facts.corruption.top;
             let status = plan_recovery(&ask, bank, &self.runs, newest.as_ref(), open, now);
             self.recoveries.insert(recovery.meta.name.clone(), status);
+        }
+    }
+
+    fn recovery<'a>(&'a self, recovery: &'a ValidRecovery) -> RecoveryAsk<'a> {
+        RecoveryAsk {
+            recovery,
+            status: self.recoveries.get(&recovery.meta.name),
+            scales: self.scales,
+            made: self.made.get(&recovery.meta.name).copied(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::install::{NAMESPACE, RELEASE};
 
 /// What is given and was not used by the steps so far, and what it is for.
-const UNUSED: [(&str, &[&str]); 4] = [
+const UNUSED: [(&str, &[&str]); 5] = [
     (
         "nothing more is seen by it than by list and watch, which people expect it with",
         &[
@@ -30,6 +30,10 @@ const UNUSED: [(&str, &[&str]); 4] = [
             "update memorybank.dev securityaudits/finalizers",
             "update memorybank.dev recoveries/finalizers",
         ],
+    ),
+    (
+        "no policy of these steps has a rule for damage",
+        &["create memorybank.dev recoveries", "delete memorybank.dev recoveries"],
     ),
     ("an Event that is told again within minutes", &["patch events.k8s.io events"]),
     ("the chart makes the Lease; somebody may delete it", &["create coordination.k8s.io leases"]),

@@ -122,3 +122,38 @@ fn a_damaged_database_is_restored_once_its_plan_is_approved() {
     assert!(!taken.status.success() && text(&taken.stderr).contains("--name"), "{}", text(&taken.stderr));
     drop(local);
 }
+
+#[test]
+fn a_policy_makes_a_recovery_that_a_person_approves() {
+    let bed = bed();
+    let database = bed.path("bank/openmemory.db");
+    let policy = "apiVersion: memorybank.dev/v1alpha1\nkind: MaintenancePolicy\nmetadata: {name: standard}\nspec:\n  \
+                  bankSelector: {}\n  recovery: {mode: OnApproval}\n  schedules:\n  - name: yearly\n    \
+                  cron: '30 3 1 1 *'\n    tasks: [{task: IntegrityCheck, level: Full, scopes: [Database]}]\n";
+    bed.config("policy.yaml", policy);
+    let mut bytes = fs::read(&database).unwrap();
+    let page = bytes.len() / 2 / 4096 * 4096;
+    bytes[page..page + 4096].fill(0xA5);
+    fs::write(&database, &bytes).unwrap();
+    bed.config("check.yaml", &run("check", "{task: IntegrityCheck, level: Full, scopes: [Database]}"));
+    let local = bed.watch(&[]);
+    let made = || {
+        let listed = bed.get(&["get", "mrec"])["items"].as_array()?.clone();
+        let awaits = |it: &&Value| it["status"]["phase"] == "AwaitingApproval";
+        listed.iter().find(awaits).map(|it| it["metadata"]["name"].as_str().unwrap().to_owned())
+    };
+    let name = wait_for("a recovery that awaits its approval", made);
+    assert!(name.starts_with("mine-damage-"), "{name}");
+    // It stands in no file, and is there after a restart.
+    drop(local);
+    let file = bed.path("config").join(format!("recovery-{name}.yaml"));
+    assert!(!file.exists());
+    let local = bed.watch(&[]);
+    let status = phase(&bed, &name, "AwaitingApproval");
+    good(&recover(&bed, &["approve", &name, status["planDigest"].as_str().unwrap()]));
+    assert!(fs::read_to_string(&file).unwrap().contains("memorybank.dev/made-for"));
+    phase(&bed, &name, "Succeeded");
+    let listed = bed.get(&["get", "mrec"]);
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed:#}");
+    drop(local);
+}

@@ -70,23 +70,16 @@ impl<'p> Bed<'p> {
 
     /// Makes what the chart makes.
     async fn install(plane: &'p ControlPlane, namespace: String, watched: Vec<String>) -> Option<Self> {
-        let helm = Helm::find()?;
-        let values = match watched.as_slice() {
-            [] => "crds.enabled=false".to_owned(),
-            some => format!("crds.enabled=false,watch.namespaces={{{}}}", some.join(",")),
-        };
-        let template = ["template", RELEASE, CHART, "--namespace", &namespace, "--set", &values];
-        let rendered = helm.command().args(template).output().unwrap();
-        assert!(rendered.status.success(), "{}", text(&rendered.stderr));
-        let objects = Objects::parse(&text(&rendered.stdout)).0;
-        let made: Vec<_> =
-            objects.into_iter().filter(|object| MADE.iter().any(|kind| object["kind"] == *kind)).collect();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": made});
-        let applied = plane.kubectl_with(&["apply", "-f", "-"], &list.to_string());
-        assert!(applied.status.success(), "{}", text(&applied.stderr));
+        Helm::find()?;
+        make_rights(plane, &namespace, &watched, "crds.enabled=false");
         let rights = plane.kubeconfig_for(&namespace, RELEASE).await;
         let folder = tempfile::tempdir().unwrap();
         Some(Self { plane, client: plane.client().await, namespace, watched, rights, folder })
+    }
+
+    /// Gives the operator what the chart gives with a value.
+    pub fn give(&self, value: &str) {
+        make_rights(self.plane, &self.namespace, &self.watched, value);
     }
 
     /// What is done with objects of another namespace.
@@ -135,6 +128,7 @@ impl<'p> Bed<'p> {
             "Job" => ("batch", "v1"),
             "Event" => ("events.k8s.io", "v1"),
             "Lease" => ("coordination.k8s.io", "v1"),
+            "Deployment" => ("apps", "v1"),
             "Pod" | "PersistentVolumeClaim" | "ResourceQuota" | "ConfigMap" | "Secret" | "LimitRange" => ("", "v1"),
             _ => ("memorybank.dev", "v1alpha1"),
         };
@@ -233,6 +227,23 @@ impl<'p> Bed<'p> {
         })
         .await
     }
+}
+
+/// Makes what the chart makes with a value.
+fn make_rights(plane: &ControlPlane, namespace: &str, watched: &[String], value: &str) {
+    let helm = Helm::find().unwrap();
+    let values = match watched {
+        [] => value.to_owned(),
+        some => format!("{value},watch.namespaces={{{}}}", some.join(",")),
+    };
+    let template = ["template", RELEASE, CHART, "--namespace", namespace, "--set", &values];
+    let rendered = helm.command().args(template).output().unwrap();
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    let objects = Objects::parse(&text(&rendered.stdout)).0;
+    let made: Vec<_> = objects.into_iter().filter(|object| MADE.iter().any(|kind| object["kind"] == *kind)).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": made});
+    let applied = plane.kubectl_with(&["apply", "-f", "-"], &list.to_string());
+    assert!(applied.status.success(), "{}", text(&applied.stderr));
 }
 
 /// The message of a condition.

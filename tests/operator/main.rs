@@ -19,6 +19,7 @@ mod bed;
 mod ends;
 mod kubelet;
 mod limits;
+mod quiesce;
 mod recoveries;
 mod replica;
 mod replicas;

@@ -1,15 +1,17 @@
 //! A Recovery from its plan to its end, and who may give its runs what.
 
 use memorybank::domain::{
-    Consent, Digest, RecoveryPlan, RecoveryReport, RecoveryState, RecoveryStep, RepairAction, Work,
+    Consent, CorruptionEvent, CorruptionType, Digest, RecoveryPlan, RecoveryReport, RecoveryState, RecoveryStep,
+    RepairAction, Severity, Work,
 };
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, message};
+use crate::ends::by_hand;
 use crate::guardian::condition;
 use crate::kubelet::name;
 use crate::replica::Replica;
-use crate::wholesome::BANK;
+use crate::wholesome::{BANK, POLICY};
 
 const RECOVERY: &str = "
 apiVersion: memorybank.dev/v1alpha1
@@ -18,7 +20,7 @@ metadata: {name: mend}
 spec: {bankName: assistant, mode: OnApproval}
 ";
 
-fn plan() -> RecoveryPlan {
+pub fn plan() -> RecoveryPlan {
     let step = RecoveryStep {
         action: RepairAction::Reindex,
         target: "database".to_owned(),
@@ -33,7 +35,7 @@ fn plan() -> RecoveryPlan {
 }
 
 /// The recovery's next run.
-async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
+pub async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
     crate::bed::wait_for("a run of the recovery", async || {
         let runs = bed.list("MaintenanceRun").await;
         let of_it =
@@ -43,14 +45,14 @@ async fn next(bed: &Bed<'_>, known: &[&str]) -> String {
     .await
 }
 
-fn consent_of(pod: &Value) -> Consent {
+pub fn consent_of(pod: &Value) -> Consent {
     let spec = Bed::spec(pod);
     let Work::Recover { consent, .. } = &spec.tasks[0].work else { panic!("{spec:?}") };
     *consent
 }
 
 /// Plays the pod of a recovery's run to this state.
-async fn play(bed: &Bed<'_>, operator: &Replica, pod: &Value, state: RecoveryState) {
+pub async fn play(bed: &Bed<'_>, operator: &Replica, pod: &Value, state: RecoveryState) {
     bed.begin(pod).await;
     let (token, mut report) = (bed.token(pod).await, bed.report(pod).await);
     report.tasks[0].recovery = Some(RecoveryReport {
@@ -153,4 +155,45 @@ spec: {bankName: assistant, tasks: [{task: Recover}]}
     let refused = RECOVERY.replace("name: mend", "name: kept").replace("OnApproval", "OnApproval, quiesce: Guard");
     bed.apply(&refused).await;
     bed.condition("Recovery", "kept", "Succeeded", ("False", "InvalidSpec")).await;
+}
+
+#[tokio::test]
+async fn a_policy_makes_a_recovery_for_damage_and_no_second_one() {
+    let Some(bed) = Bed::new().await else { return };
+    let operator = bed.start(&[]).await;
+    let policy = POLICY.replace(", annotations: {memorybank.dev/run-now: first}", "");
+    bed.apply(&format!("{BANK}---{policy}  recovery: {{mode: OnApproval}}\n---\n{}", by_hand("check", "assistant")))
+        .await;
+    let pod = bed.pod("check").await;
+    bed.begin(&pod).await;
+    let (token, mut report) = (bed.token(&pod).await, bed.report(&pod).await);
+    report.tasks[0].corruption.push(CorruptionEvent {
+        check: "sqlite-structure".to_owned(),
+        component: "database".to_owned(),
+        corruption_type: CorruptionType::FileCorruption,
+        invariant: None,
+        severity: Severity::Critical,
+        object: "openmemory.db".to_owned(),
+        count: 1,
+        evidence: "page 3".to_owned(),
+        advice: "restore it".to_owned(),
+    });
+    assert_eq!(bed.send(&operator, &token, &report, &pod).await, 201);
+    bed.exit(&pod, 0, "Completed", "").await;
+    let run = next(&bed, &[]).await;
+    let recoveries = bed.list("Recovery").await;
+    let [recovery] = recoveries.as_slice() else { panic!("{recoveries:#?}") };
+    assert_eq!(recovery["metadata"]["ownerReferences"][0]["kind"], "MemoryBank");
+    assert_eq!(recovery["metadata"]["labels"]["memorybank.dev/bank"], "assistant");
+    assert!(recovery["metadata"]["annotations"]["memorybank.dev/made-for"].is_string());
+    assert_eq!((&recovery["spec"]["mode"], &recovery["spec"]["quiesce"]), (&json!("OnApproval"), &json!("Wait")));
+    bed.event("assistant", "RecoveryMade").await;
+    let pod = bed.pod(&run).await;
+    play(&bed, &operator, &pod, RecoveryState::Planned).await;
+    let waits = |it: &Value| it["status"]["phase"] == "AwaitingApproval";
+    bed.until("Recovery", name(recovery), "AwaitingApproval", waits).await;
+    assert_eq!(bed.list("Recovery").await.len(), 1);
+    // It goes with its bank.
+    bed.delete("MemoryBank", "assistant").await;
+    bed.gone("Recovery", name(recovery)).await;
 }

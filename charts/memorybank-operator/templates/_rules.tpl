@@ -1,9 +1,13 @@
 {{/* What the operator may do with the objects that it watches: in the whole cluster, or in each watched namespace. */}}
 {{- define "memorybank-operator.rules" -}}
-# What people declare. The operator reads it and never writes a spec.
+# What people declare. The operator reads it and never changes a spec.
 - apiGroups: [memorybank.dev]
-  resources: [memorybanks, maintenancepolicies, integritychecks, securityaudits, recoveries]
+  resources: [memorybanks, maintenancepolicies, integritychecks, securityaudits]
   verbs: [get, list, watch]
+# Recoveries are made for damage where a policy has a rule for it, and the old ones of those deleted. None is changed.
+- apiGroups: [memorybank.dev]
+  resources: [recoveries]
+  verbs: [get, list, watch, create, delete]
 # Runs are made for slots, checks, audits and recoveries, and deleted by the history limits.
 - apiGroups: [memorybank.dev]
   resources: [maintenanceruns]
@@ -43,4 +47,16 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [list, create, patch]
+{{- end }}
+
+{{/* What scales the workload of a bank, and nothing else of it. */}}
+{{- define "memorybank-operator.scale" -}}
+# Which workloads have pods with the labels that a bank's spec.workload.selector names.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [list]
+# How many replicas each has; to none while a recovery changes the bank, and back. Nothing else of it can be changed.
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [get, patch]
 {{- end }}

@@ -40,6 +40,7 @@ impl Guardian {
         for recovery in &mut config.recoveries {
             recovery.meta.generation = Some(self.objects.adopt("Recovery", &recovery.meta, now));
         }
+        self.add_made(&mut config);
         for run in &mut config.runs {
             run.meta.generation = Some(self.objects.adopt("MaintenanceRun", &run.meta, now));
         }

@@ -1,5 +1,7 @@
+use jiff::Timestamp;
+
 use super::super::objects::Objects;
-use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk, RecoveryAsk};
+use crate::plan::{Asks, AuditAsk, CheckAsk, MADE_FOR, PolicyAsk, RecoveryAsk};
 use crate::resources::{
     Config, IntegrityCheckStatus, MaintenancePolicyStatus, RecoveryStatus, SecurityAuditStatus, ValidAudit, ValidBank,
     ValidCheck, ValidPolicy, ValidRecovery,
@@ -10,7 +12,8 @@ pub(super) struct Statuses {
     policies: Vec<Option<MaintenancePolicyStatus>>,
     checks: Vec<Option<IntegrityCheckStatus>>,
     audits: Vec<Option<SecurityAuditStatus>>,
-    recoveries: Vec<Option<RecoveryStatus>>,
+    /// And when a policy made it.
+    recoveries: Vec<(Option<RecoveryStatus>, Option<Timestamp>)>,
 }
 
 impl Statuses {
@@ -19,7 +22,14 @@ impl Statuses {
             policies: policies(bank, config).map(|p| objects.status("MaintenancePolicy", &p.meta.name)).collect(),
             checks: checks(bank, config).map(|c| objects.status("IntegrityCheck", &c.meta.name)).collect(),
             audits: audits(bank, config).map(|a| objects.status("SecurityAudit", &a.meta.name)).collect(),
-            recoveries: recoveries(bank, config).map(|r| objects.status("Recovery", &r.meta.name)).collect(),
+            recoveries: recoveries(bank, config)
+                .map(|recovery| {
+                    let name = &recovery.meta.name;
+                    let by_policy = recovery.meta.annotations.contains_key(MADE_FOR);
+                    let made = objects.created("Recovery", name).filter(|_| by_policy);
+                    (objects.status("Recovery", name), made)
+                })
+                .collect(),
         }
     }
 
@@ -40,7 +50,12 @@ impl Statuses {
                 .collect(),
             recoveries: recoveries(bank, config)
                 .zip(&self.recoveries)
-                .map(|(recovery, status)| RecoveryAsk { recovery, status: status.as_ref() })
+                .map(|(recovery, (status, made))| RecoveryAsk {
+                    recovery,
+                    status: status.as_ref(),
+                    scales: false,
+                    made: *made,
+                })
                 .collect(),
             hand: config.runs.iter().filter(|run| run.bank_name == bank.meta.name).collect(),
         }

@@ -16,7 +16,10 @@ impl Guardian {
     pub(super) async fn look(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let config = std::mem::take(&mut self.config);
         let mut config = config;
-        let outcome = self.look_at_due(&config, now).await;
+        let mut outcome = self.look_at_due(&config, now).await;
+        while self.take_mends(&mut config) && outcome.is_ok() {
+            outcome = self.look_at_due(&config, now).await;
+        }
         if outcome.is_ok()
             && let Some(token) = self.now_token.take()
         {
@@ -92,7 +95,7 @@ impl Guardian {
     /// Plans one bank and carries the plan out, in the order that a crash in between does not hurt. What
     /// failed halfway is looked at again.
     async fn look_at(&mut self, bank: &ValidBank, config: &Config, now: Timestamp) -> Result<(), StoreError> {
-        let outcome = self.plan_and_carry_out(bank, config, now).await;
+        let outcome = Box::pin(self.plan_and_carry_out(bank, config, now)).await;
         if let Some(watched) = self.banks.get_mut(&bank.meta.name) {
             watched.dirty = outcome.is_err();
         }
@@ -122,7 +125,7 @@ impl Guardian {
         let Some(watched) = self.banks.get(&bank.meta.name) else { return Ok(()) };
         let plan = plan_bank(bank, &asks, &watched.observed(), now);
         let next = plan.next;
-        self.carry_out(bank, plan, now).await?;
+        self.carry_out(bank, plan, config, now).await?;
         let Some(watched) = self.banks.get_mut(&bank.meta.name) else { return Ok(()) };
         let observed = watched.observed();
         let mut looks = vec![next];
@@ -158,9 +161,15 @@ impl Guardian {
         Ok(())
     }
 
-    async fn carry_out(&mut self, bank: &ValidBank, plan: BankPlan, now: Timestamp) -> Result<(), StoreError> {
+    async fn carry_out(
+        &mut self,
+        bank: &ValidBank,
+        plan: BankPlan,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         // Without `..`: a part of the plan that nobody carries out does not compile.
-        let BankPlan { create, skip, cancel, start, held, delete, status, events, next: _ } = plan;
+        let BankPlan { create, skip, cancel, start, held, delete, recover, forget, status, events, next: _ } = plan;
         let name = &bank.meta.name;
         for run in create {
             self.make(name, run, now).await?;
@@ -177,6 +186,10 @@ impl Guardian {
             self.end(name, run, Phase::Held, reason.name(), message, now).await?;
         }
         self.delete(name, &delete).await?;
+        if let Some(recovery) = recover {
+            self.make_recovery(recovery, config, now);
+        }
+        self.forget_recoveries(forget);
         tell_events(name, &events);
         let value = serde_json::to_value(&status).unwrap_or(Value::Null);
         if let Some(watched) = self.banks.get_mut(name) {

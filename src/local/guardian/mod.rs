@@ -3,6 +3,7 @@
 mod adopt;
 mod asks;
 mod look;
+mod mends;
 mod reach;
 mod runs;
 mod show;
@@ -27,6 +28,7 @@ use crate::domain::Digest;
 use crate::resources::{Config, RunNow};
 use crate::store::{Limits, Store};
 use adopt::tell;
+use mends::Mends;
 use reach::Sampling;
 
 /// How often the folder is glanced at and the clock compared with what is due.
@@ -64,6 +66,8 @@ pub struct Guardian {
     /// The requests that the documents themselves carry.
     annotated: BTreeMap<(&'static str, String), Option<RunNow>>,
     sampling: Sampling,
+    /// Recoveries that policies made, or that went, since the configuration was looked at.
+    mends: Mends,
 }
 
 impl Guardian {
@@ -102,6 +106,7 @@ impl Guardian {
             now_token,
             annotated: BTreeMap::new(),
             sampling: Sampling::new(),
+            mends: Mends::default(),
         };
         // What an earlier process left when it was killed: copies of a bank.
         if let Err(error) = std::fs::remove_dir_all(guardian.scratch())

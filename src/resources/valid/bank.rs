@@ -29,6 +29,8 @@ pub struct ValidBank {
     pub job_template: Option<JobTemplate>,
     /// Seconds between two samples of what answers over the network.
     pub sampling_interval_seconds: u32,
+    /// The labels of the pods that write to it; ignored in local mode.
+    pub workload: Option<LabelSelector>,
 }
 
 /// A declared volume.
@@ -89,6 +91,7 @@ impl ValidBank {
             secrets: secrets(spec),
             job_template: spec.job_template.clone(),
             sampling_interval_seconds: spec.sampling.interval_seconds,
+            workload: spec.workload.as_ref().and_then(|workload| workload.selector.clone()),
             meta,
         });
         wrong.into_result(valid)

@@ -43,8 +43,8 @@ pub struct ValidPolicy {
     pub retention: Option<Retention>,
     /// Which records of the banks go for good.
     pub purge: Option<PurgeRule>,
-    /// What is done about damage.
-    pub recovery: RecoveryRule,
+    /// The recovery that is made for damage; without it, none.
+    pub recovery: Option<RecoveryRule>,
     /// What is done about predictions.
     pub prediction: PredictionRule,
     /// A request to run now.
