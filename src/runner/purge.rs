@@ -219,7 +219,7 @@ impl<E: Exchange> Runner<E> {
         }
         // Those that an earlier run removed, and not those that are there: they came back, or it did not come to them.
         let earlier: Vec<u128> = mark.ids.iter().copied().collect();
-        let mut gone = BTreeSet::from_iter(earlier.iter().copied());
+        let mut gone = mark.ids.clone();
         for batch in earlier.chunks(BATCH) {
             match stores.rows.there(batch.to_vec()).await {
                 Ok(there) => there.iter().for_each(|id| {
