@@ -167,7 +167,9 @@ impl PointTable {
         }
         let all = self.count(&format!("FROM ({each}) AS e")).await?;
         if all > most {
-            return Err(ServerError::Away(format!("{all} points of {name} differ by now, and {most} were planned for")));
+            return Err(ServerError::Away(format!(
+                "{all} points of {name} differ by now, and {most} were planned for"
+            )));
         }
         self.note(&each, touched, meter).await?;
         if changed {
