@@ -326,13 +326,13 @@ fn a_policy_makes_one_recovery_at_a_time_for_damage_that_none_was_made_for() {
     found(&mut world, "b");
     found(&mut world, "a");
     let plan = world.step("2026-11-22T05:01:00Z");
-    let first = plan.recover.unwrap();
+    let (first, event) = plan.recover.unwrap();
     assert_eq!(
         (first.made_for.as_str(), first.spec.mode, first.spec.quiesce),
         ("a,b", RecoveryMode::OnApproval, Quiesce::Wait)
     );
     assert!(first.spec.events.is_empty() && first.name.starts_with("assistant-damage-"), "{first:?}");
-    assert!(plan.events.iter().any(|event| event.reason == EventReason::RecoveryMade));
+    assert_eq!(event.reason, EventReason::RecoveryMade);
     // It is looked at like any other.
     let plan = world.step("2026-11-22T05:02:00Z");
     assert_eq!(plan.create[0].owner, RunOwner::Recovery(first.name.clone()));
@@ -343,7 +343,7 @@ fn a_policy_makes_one_recovery_at_a_time_for_damage_that_none_was_made_for() {
         assert_eq!(world.plan(at("2026-11-22T05:03:00Z")).recover, None, "{phase} is no end");
     }
     come_to(&mut world, "Failed");
-    let second = world.step("2026-11-22T05:04:00Z").recover.unwrap();
+    let (second, _) = world.step("2026-11-22T05:04:00Z").recover.unwrap();
     assert_eq!(second.made_for, "a,b,c");
     come_to(&mut world, "Succeeded");
     found(&mut world, "d");
@@ -359,7 +359,7 @@ fn the_most_cautious_rule_counts_and_what_is_suspended_has_none() {
     let made = |text: &str| {
         let mut world = World::new(text);
         found(&mut world, "a");
-        world.plan(at("2026-11-22T05:00:00Z")).recover.map(|made| made.spec.mode)
+        world.plan(at("2026-11-22T05:00:00Z")).recover.map(|(made, _)| made.spec.mode)
     };
     let (auto, asks) = ("recovery: {mode: Auto, maxPerDay: 3}", "recovery: {mode: OnApproval}");
     assert_eq!(made(&rules(&[""])), None, "nothing is made unasked");
@@ -381,7 +381,7 @@ fn ended_recoveries_that_policies_made_are_few_and_those_of_people_stay() {
     for hour in 0..14 {
         found(&mut world, &format!("damage-{hour:02}"));
         let plan = world.step(&format!("2026-11-22T{hour:02}:00:00Z"));
-        assert!(plan.recover.is_some_and(|made| made.made_for.ends_with(&format!("{hour:02}"))), "{hour}");
+        assert!(plan.recover.is_some_and(|(made, _)| made.made_for.ends_with(&format!("{hour:02}"))), "{hour}");
         assert!(plan.forget.is_empty(), "all of a day are kept");
         come_to(&mut world, "Succeeded");
     }

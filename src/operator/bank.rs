@@ -29,6 +29,8 @@ use crate::resources::{
 
 /// How long a mirror may be behind what the API server has.
 const BEHIND: SignedDuration = SignedDuration::from_secs(1);
+/// When to try again to make a recovery that was refused.
+const REFUSED: SignedDuration = SignedDuration::from_mins(1);
 /// How long a run waits for a place before that is told: most get one sooner, and each telling is a write.
 const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
 
@@ -188,10 +190,19 @@ async fn planned(
             hold(cx, run, HeldReason::JobLimit, &message, now).await?;
         }
     }
-    if let Some(recovery) = recover {
-        events.extend(make_recovery(cx, bank, recovery).await?);
-        // What was made here is not told again by the watch.
-        looks.push(Some(now));
+    if let Some((recovery, event)) = recover {
+        let again = match make_recovery(cx, bank, recovery).await? {
+            // What was made here is not told again by the watch.
+            Ok(()) => {
+                events.push(event);
+                now
+            }
+            Err(refused) => {
+                events.push(refused);
+                now.checked_add(REFUSED).unwrap_or(now)
+            }
+        };
+        looks.push(Some(again));
     }
     for recovery in seen.recoveries.iter().filter(|one| by_policy(one) && forget.contains(&one.id.key.name)) {
         write::delete::<Recovery>(&cx.client, &recovery.id).await?;

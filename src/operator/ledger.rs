@@ -112,17 +112,18 @@ impl Ledger {
         known.get(&(namespace.to_owned(), run_uid.to_owned())).map(|entry| entry.record.clone())
     }
 
-    /// Writes the record of a run, in the store before it is here. Not where another run has one of its workloads: then
-    /// that one's name, and the workload's.
+    /// Writes the record of a run, in the store before it is here. Not where another run has one of the workloads (by their
+    /// uids) that are selected for it: then that one's name, and the workload's.
     pub async fn write(
         &self,
         store: &Store,
         namespace: &str,
         run_uid: &str,
+        selected: &[&str],
         record: Record,
     ) -> Result<Option<(String, String)>, StoreError> {
         let _writing = self.writing.lock().await;
-        if let Some(taken) = self.taken(namespace, run_uid, &record) {
+        if let Some(taken) = self.taken(namespace, run_uid, selected) {
             return Ok(Some(taken));
         }
         store.put_object(KIND, namespace, run_uid, serde_json::json!(record)).await?;
@@ -130,12 +131,12 @@ impl Ledger {
         Ok(None)
     }
 
-    /// The run for which one of a record's workloads is scaled down already, and that workload's name.
-    pub fn taken(&self, namespace: &str, run_uid: &str, record: &Record) -> Option<(String, String)> {
+    /// Another run for which one of these workloads is scaled down, and that workload's name.
+    pub fn taken(&self, namespace: &str, run_uid: &str, selected: &[&str]) -> Option<(String, String)> {
         let known = self.known();
         let others = known.iter().filter(|((other, uid), _)| other == namespace && uid != run_uid);
         let mut all = others.flat_map(|(_, entry)| entry.record.workloads.iter().map(|one| (&entry.record.run, one)));
-        let taken = all.find(|(_, theirs)| record.workloads.iter().any(|ours| ours.uid == theirs.uid));
+        let taken = all.find(|(_, theirs)| selected.contains(&theirs.uid.as_str()));
         taken.map(|(run, one)| (run.clone(), one.name.clone()))
     }
 
@@ -144,6 +145,13 @@ impl Ledger {
         let mut known = self.known();
         let entry = known.get_mut(&(namespace.to_owned(), run_uid.to_owned()));
         entry.map(|entry| entry.over.get_or_insert_with(Instant::now).elapsed()).unwrap_or_default()
+    }
+
+    /// Its run is at work, whatever was thought before.
+    pub fn goes_on(&self, namespace: &str, run_uid: &str) {
+        if let Some(entry) = self.known().get_mut(&(namespace.to_owned(), run_uid.to_owned())) {
+            entry.over = None;
+        }
     }
 
     /// All of a record is put back.

@@ -40,12 +40,13 @@ pub async fn make(
     }
 }
 
-/// Makes the recovery that a bank's policies ask for, once by its name. What is to be told of it.
+/// Makes the recovery that a bank's policies ask for, once by its name. Whether it was made, or what is to be told instead:
+/// a bank whose recovery is refused is looked after all the same.
 pub async fn make_recovery(
     cx: &Context,
     bank: &Bank,
     planned: PlannedRecovery,
-) -> Result<Vec<EventDraft>, ReconcileError> {
+) -> Result<Result<(), EventDraft>, ReconcileError> {
     let PlannedRecovery { name, spec, made_for } = planned;
     let recovery = resources::Recovery {
         metadata: ObjectMeta {
@@ -62,14 +63,15 @@ pub async fn make_recovery(
     match write::create(&cx.client, &recovery, &bank.id.uid).await? {
         Made::Ours(made) => {
             cx.world.recoveries.put(Recovery::read(kube::core::DeserializeGuard(Ok(made))));
-            Ok(Vec::new())
+            Ok(Ok(()))
         }
         Made::Theirs => {
             let message = format!("a Recovery named {name} was made by somebody else: none is made for the damage");
-            Ok(vec![EventDraft { reason: EventReason::NameCollision, message }])
+            Ok(Err(EventDraft::new(EventReason::NameCollision, message)))
         }
         Made::Invalid(why) | Made::Forbidden(why) => {
-            Err(ReconcileError::Refused { what: format!("the Recovery {name}"), why })
+            let message = format!("the Recovery {name} for open damage is refused: {why}");
+            Ok(Err(EventDraft::new(EventReason::RecoveryRefused, message)))
         }
     }
 }

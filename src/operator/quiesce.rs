@@ -70,11 +70,17 @@ pub async fn away(
 ) -> Result<Away, ReconcileError> {
     let (namespace, uid) = (run.entry.id.key.namespace.as_str(), run.entry.id.uid.as_str());
     let known = cx.ledger.get(namespace, uid);
+    let failed = |message: String| Away::Failed(Note::new(Reason::TaskFailed, message));
     let stop = |message: String| match known {
         // What was scaled down for it is put back.
-        Some(_) => Away::Failed(Note::new(Reason::TaskFailed, message)),
+        Some(_) => failed(message),
         None => Away::Cannot(message),
     };
+    // Before anything that may fail: what was scaled down is put back then, and must not be scaled down again.
+    if known.as_ref().is_some_and(|record| now.duration_since(record.since) > PATIENCE) {
+        let message = format!("{}, which did not come within {} minutes", run.view.message, PATIENCE.as_mins());
+        return Ok(Away::Failed(Note::new(Reason::DeadlineExceeded, message)));
+    }
     let workloads = match workloads(cx, namespace, bank.workload.as_ref()).await? {
         Ok(workloads) => workloads,
         Err(why) => return Ok(stop(why)),
@@ -90,17 +96,22 @@ pub async fn away(
     for workload in &up {
         note(&mut record, workload);
     }
+    // Those that are at none as well: it may be another run that has them there.
+    let selected: Vec<&str> = workloads.iter().map(|workload| workload.uid.as_str()).collect();
     let theirs = |(other, workload): (String, String)| {
         stop(format!("{workload} is scaled down for the run {other}: waits until that is over"))
     };
     if !HeldReason::Quiescing.holds(&run.view) {
         // From then on it has the bank, and what fails halfway goes on instead of back.
-        let taken = cx.ledger.taken(namespace, uid, &record).map(theirs);
+        let taken = cx.ledger.taken(namespace, uid, &selected).map(theirs);
         return Ok(taken.unwrap_or_else(|| Away::Waits("its workload is about to be scaled down".to_owned())));
     }
-    if known.as_ref() != Some(&record)
-        && let Some(taken) = cx.ledger.write(&cx.store, namespace, uid, record.clone()).await?
-    {
+    let taken = if known.as_ref() == Some(&record) {
+        cx.ledger.taken(namespace, uid, &selected)
+    } else {
+        cx.ledger.write(&cx.store, namespace, uid, &selected, record.clone()).await?
+    };
+    if let Some(taken) = taken {
         return Ok(theirs(taken));
     }
     for workload in &up {
@@ -109,7 +120,14 @@ pub async fn away(
             Ok(()) => {}
             // It is not any more as it was noted: the next look notes it anew.
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => continue,
-            Err(kube::Error::Api(status)) if status.is_forbidden() => return Ok(stop(right(namespace))),
+            // Others may be at none by now: to wait for leave would keep them there.
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                return Ok(failed(format!("{}: {}", right(namespace), status.message)));
+            }
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+                let of = format!("{} {}", workload.kind.name(), workload.name);
+                return Ok(failed(format!("{of} may not be scaled: {}", status.message)));
+            }
             Err(error) => return Err(unscaled(workload.kind, &workload.name)(error)),
         }
         let message =
@@ -124,10 +142,6 @@ pub async fn away(
         workloads.iter().map(|workload| format!("{} {}", workload.kind.name(), workload.name)).collect();
     let waits =
         format!("scaled down: {}; waits for the end of {}", shown.join(", "), left.as_deref().unwrap_or("their pods"));
-    if now.duration_since(record.since) > PATIENCE {
-        let message = format!("{waits}, which did not come within {} minutes", PATIENCE.as_mins());
-        return Ok(Away::Failed(Note::new(Reason::DeadlineExceeded, message)));
-    }
     Ok(Away::Waits(waits))
 }
 
@@ -192,9 +206,9 @@ async fn workloads(
     })
 }
 
-/// Whether a workload is the operator's own: its pods have its name and more. Pure.
+/// Whether a workload is the operator's own: its pods have its name and, of a Deployment, two words more. Pure.
 fn is_own(identity: &str, workload: &str) -> bool {
-    identity.strip_prefix(workload).is_some_and(|rest| rest.starts_with('-'))
+    identity.rsplitn(3, '-').nth(2) == Some(workload)
 }
 
 /// What the operator lacks.
@@ -298,58 +312,69 @@ async fn left(cx: &Context, namespace: &str, workloads: &[Workload]) -> Result<O
     Ok(None)
 }
 
-/// Whether a pod may still write; those of Jobs of ours are none of a workload. Pure.
+/// Whether a pod of a workload may still write; those of Jobs of ours are none. Pure.
 fn lives(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let ours = pod.metadata.labels.as_ref().is_some_and(|known| known.contains_key(labels::RUN));
-    !ours && !matches!(phase, Some("Succeeded" | "Failed"))
+    !ours && unfinished(pod)
+}
+
+/// Whether a pod may still write. Pure.
+fn unfinished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Puts back what was scaled down for runs of a bank that are over, whatever became of them. When to look again.
 pub async fn put_back(cx: &Context, bank: &Key, now: Timestamp) -> Result<Option<Timestamp>, ReconcileError> {
-    let mut look = None;
+    let (mut look, mut failed) = (None, None);
     for (uid, record) in cx.ledger.of_bank(bank) {
         let run = cx.world.runs.get(&Key::new(bank.namespace.as_str(), record.run.as_str()));
         let run = run.filter(|run| run.id.uid == uid && !run.id.deleting).and_then(|run| Tracked::of(run, None));
-        if run.is_some_and(|run| goes_on(&run, &record, now)) {
+        let makes_pods = makes_pods(cx, bank, &uid, &record);
+        if run.is_some_and(|run| goes_on(&run, &record, makes_pods, now)) {
+            cx.ledger.goes_on(&bank.namespace, &uid);
             continue;
         }
         let over = cx.ledger.over(&bank.namespace, &uid);
-        if at_work(cx, bank, &uid, &record) && over < PATIENCE.unsigned_abs() {
+        let lives = |run: &str| cx.world.pods_of(bank, run).iter().any(|pod| unfinished(&pod.object));
+        if (makes_pods || lives(&record.run)) && over < PATIENCE.unsigned_abs() {
             look = look_again(now);
             continue;
         }
         let nowhere = !cx.world.namespaces.all().is_empty()
             && cx.world.namespaces.get(&Key::new("", bank.namespace.as_str())).is_none();
+        // One that cannot be put back keeps no other one down.
+        let mut left = None;
         for workload in record.workloads.iter().filter(|_| !nowhere) {
             if let Err(error) = put_one_back(cx, &bank.namespace, &record, workload).await {
-                let message = format!("{error}: scale it to {} yourself, or wait", workload.replicas);
-                tell(cx, &bank.namespace, &record, EventReason::NotPutBack, message);
-                return Err(error);
+                // Somebody else wrote in that moment: the next look knows what.
+                if error.reason() != "Conflict" {
+                    let message = format!("{error}: scale it to {} yourself, or wait", workload.replicas);
+                    tell(cx, &bank.namespace, &record, EventReason::NotPutBack, message);
+                }
+                left = Some(error);
             }
         }
-        cx.ledger.forget(&cx.store, &bank.namespace, &uid).await?;
+        match left {
+            None => cx.ledger.forget(&cx.store, &bank.namespace, &uid).await?,
+            Some(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(look)
+    failed.map_or(Ok(look), Err)
 }
 
 /// Whether a run has its workload away for good reason: it waits for the end of pods, or has a Job. Pure.
-fn goes_on(run: &Tracked, record: &Record, now: Timestamp) -> bool {
+fn goes_on(run: &Tracked, record: &Record, makes_pods: bool, now: Timestamp) -> bool {
     let named = run.entry.status.as_ref().is_some_and(|status| status.job_name.is_some());
     // Who waits longer does so for something else.
     let waits = HeldReason::Quiescing.holds(&run.view) && now.duration_since(record.since) <= PATIENCE;
-    !run.view.phase.finished() && (named || waits)
+    !run.view.phase.finished() && (named || waits || makes_pods)
 }
 
-/// Whether something of a run that is over may still write to the bank.
-fn at_work(cx: &Context, bank: &Key, uid: &str, record: &Record) -> bool {
+/// Whether a run's Job may still make pods that write to the bank.
+fn makes_pods(cx: &Context, bank: &Key, uid: &str, record: &Record) -> bool {
     let job = cx.world.jobs.get(&Key::new(bank.namespace.as_str(), record.run.as_str()));
-    let makes_pods = job.is_some_and(|job| controls(uid, &job) && !job_finished(&job.object));
-    let lives = |pod: &Pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        !matches!(phase, Some("Succeeded" | "Failed"))
-    };
-    makes_pods || cx.world.pods_of(bank, &record.run).iter().any(|pod| lives(&pod.object))
+    job.is_some_and(|job| controls(uid, &job) && !job_finished(&job.object))
 }
 
 /// Puts a workload back, unless it is another one by now or somebody else has scaled it.
@@ -386,6 +411,7 @@ mod tests {
     fn the_operator_does_not_scale_itself_down() {
         assert!(is_own("memorybank-operator-7f9c-x2x4z", "memorybank-operator"));
         assert!(!is_own("memorybank-operator-7f9c-x2x4z", "memory"));
+        assert!(!is_own("memorybank-operator-7f9c-x2x4z", "memorybank"));
         assert!(!is_own("operator-0", "operator-0"));
     }
 

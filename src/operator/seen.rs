@@ -4,7 +4,7 @@ use super::context::Context;
 use super::entry::{Audit, Bank, Check, Policy, Recovery};
 use super::key::Key;
 use super::run::Tracked;
-use crate::plan::{Asks, AuditAsk, CheckAsk, PolicyAsk, RecoveryAsk};
+use crate::plan::{Asks, AuditAsk, CheckAsk, MADE_FOR, PolicyAsk, RecoveryAsk};
 use crate::resources::ValidRecovery;
 
 /// All that is known of one bank.
@@ -75,7 +75,8 @@ pub fn recovery_ask<'a>(recovery: &'a Recovery, valid: &'a ValidRecovery) -> Rec
     RecoveryAsk { recovery: valid, status: recovery.status.as_ref(), scales: true, made }
 }
 
-/// Whether a policy made a recovery: then the bank owns it.
+/// Whether a policy made a recovery: then the bank owns it, and it says what for.
 pub fn by_policy(recovery: &Recovery) -> bool {
-    recovery.id.owner.as_ref().is_some_and(|owner| owner.kind == "MemoryBank")
+    let says = recovery.valid.as_ref().is_ok_and(|valid| valid.meta.annotations.contains_key(MADE_FOR));
+    says && recovery.id.owner.as_ref().is_some_and(|owner| owner.kind == "MemoryBank")
 }

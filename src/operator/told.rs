@@ -42,7 +42,8 @@ impl Told {
             | EventReason::SlotMissed
             | EventReason::NameCollision
             | EventReason::TooManySchedules
-            | EventReason::NotPutBack => false,
+            | EventReason::NotPutBack
+            | EventReason::RecoveryRefused => false,
         };
         Self {
             warning: !normal,

@@ -27,6 +27,7 @@ use super::mirror::{Change, Mirror};
 use super::numbers::numbers;
 use super::places::Places;
 use super::queue::{Queue, backoff};
+use super::quiesce::put_back;
 use super::run::free;
 use super::sampling::sample;
 use super::secrets::ClusterSecrets;
@@ -361,6 +362,13 @@ async fn work(cx: Arc<Context>, controller: Controller, stop: CancellationToken)
         cx.board.operator.observe(name, begun.elapsed());
         if !matches!(outcome, Ok(Ok(Ok(_)))) && matches!(controller, Controller::Bank) {
             let_pass(&cx, &key);
+        }
+        if !matches!(outcome, Ok(Ok(_))) && matches!(controller, Controller::Bank) {
+            // It did not come to that itself.
+            let put_back = AssertUnwindSafe(put_back(&cx, &key, now)).catch_unwind();
+            if !matches!(tokio::time::timeout(RECONCILE, put_back).await, Ok(Ok(Ok(_)))) {
+                tracing::warn!(controller = name, %key, "what was scaled down for it is not all put back yet");
+            }
         }
         match outcome {
             Ok(Ok(Ok(next))) => queue.done(&key, next.map(|next| begun + until(now, next))),

@@ -37,8 +37,8 @@ pub struct BankPlan {
     pub cancel: Vec<String>,
     /// Ended runs to delete.
     pub delete: Vec<String>,
-    /// The recovery to make, as its policies say.
-    pub recover: Option<PlannedRecovery>,
+    /// The recovery to make, as its policies say, and what to tell once it is made.
+    pub recover: Option<(PlannedRecovery, EventDraft)>,
     /// Ended recoveries that policies made, to delete.
     pub forget: Vec<String>,
     /// The whole status; to be written only where it differs from the observed one.
@@ -85,10 +85,7 @@ pub fn plan_bank(bank: &ValidBank, asks: &Asks<'_>, observed: &Observed, now: Ti
     };
     let mut owners = Vec::new();
     create(bank, asks, observed, &rows, &mut owners, now, &mut plan, &mut wake);
-    if let Some((recovery, event)) = wanted_recovery(bank, asks, observed, now, &mut wake) {
-        plan.recover = Some(recovery);
-        plan.events.push(event);
-    }
+    plan.recover = wanted_recovery(bank, asks, observed, now, &mut wake);
 
     let known = Known { bank, asks, observed, rows: &rows, omitted, now };
     let mut judged = judge(&known, &mut wake);

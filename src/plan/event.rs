@@ -22,6 +22,7 @@ pub enum EventReason {
     PutBack,
     NotPutBack,
     RecoveryMade,
+    RecoveryRefused,
 }
 
 impl EventReason {
@@ -39,6 +40,7 @@ impl EventReason {
             Self::PutBack => "PutBack",
             Self::NotPutBack => "NotPutBack",
             Self::RecoveryMade => "RecoveryMade",
+            Self::RecoveryRefused => "RecoveryRefused",
         }
     }
 }

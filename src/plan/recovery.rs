@@ -194,7 +194,7 @@ fn stand<'a>(
 ) -> (&'static str, Judged, Option<&'a RecoveryReport>) {
     let Some(bank) = bank else {
         let message = "spec.bankName names no MemoryBank of this namespace";
-        return ("Unknown", Judged::bad(ConditionReason::BankNotFound, message), None);
+        return ("Held", Judged::bad(ConditionReason::BankNotFound, message), None);
     };
     let refused = keep_away(ask, bank).err();
     if let Some(("Unknown", why)) = refused {

@@ -55,6 +55,10 @@ pub(super) fn wanted_recovery(
     ids.sort_unstable();
     let made_for = ids.join(",");
     let name = request_name("Recovery", &bank.meta.name, "damage", &made_for);
+    // One that lost what it was made for.
+    if asks.recoveries.iter().any(|ask| ask.recovery.meta.name == name) {
+        return None;
+    }
     let (count, mode) = (observed.facts.corruption.open, format!("{:?}", rule.mode));
     let message =
         format!("made the Recovery {name} ({mode}): {count} damages are open, and a policy has a rule for it");

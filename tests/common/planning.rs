@@ -170,7 +170,7 @@ impl World {
             (run.phase, run.started) = (Phase::Running, Some(now));
         }
         self.runs.retain(|run| !plan.delete.contains(&run.name));
-        if let Some(planned) = &plan.recover {
+        if let Some((planned, _)) = &plan.recover {
             let mut recovery = Recovery::new(&planned.name, planned.spec.clone());
             recovery.metadata.annotations = Some([(MADE_FOR.to_owned(), planned.made_for.clone())].into());
             let origin = Origin { namespace: "default", file: None };

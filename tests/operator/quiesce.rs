@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, message, wait_for};
 use crate::ends::by_hand;
 use crate::kubelet::name;
-use crate::recoveries::{consent_of, next, plan, play};
+use crate::recoveries::{consent_of, next, plan, play, report};
 use crate::wholesome::BANK;
 
 const WORKLOADS: &str = "
@@ -113,14 +113,33 @@ async fn the_workload_goes_before_the_job_and_comes_back_after_it_whatever_happe
     assert_eq!(consent_of(&job), Consent::Lossless);
     assert!(pods(&bed).await.is_empty());
     assert_eq!((replicas(&bed, "openmemory").await, replicas(&bed, "other").await), (0, 1));
-    play(&bed, &operator, &job, RecoveryState::Succeeded).await;
+
+    // Another recovery does not take it for gone: while the pod of the first lives, it is put back for neither.
+    bed.apply(&recovery("second", "Auto")).await;
+    let second = next(&bed, &[&run]).await;
+    report(&bed, &operator, &job, RecoveryState::Succeeded).await;
     bed.condition("Recovery", "mend", "Succeeded", ("True", "AsExpected")).await;
-    until_replicas(&bed, 2).await;
+    bed.until("Recovery", "second", "the other run", |it| message(it, "Succeeded").contains(&run)).await;
+    assert!(bed.get("Job", &second).await.is_none());
+    assert_eq!(replicas(&bed, "openmemory").await, 0);
+    bed.exit(&job, 0, "Completed", "").await;
     bed.event("mend", "PutBack").await;
+    let mut looks = 0;
+    wait_for("the Job of the second", async || {
+        looks += 1;
+        bed.change("MemoryBank", "assistant", json!({"metadata": {"labels": {"turns": looks.to_string()}}})).await;
+        bed.get("Job", &second).await
+    })
+    .await;
+    let job = bed.pod(&second).await;
+    assert!(pods(&bed).await.is_empty());
+    assert_eq!(replicas(&bed, "openmemory").await, 0);
+    play(&bed, &operator, &job, RecoveryState::Succeeded).await;
+    until_replicas(&bed, 2).await;
 
     // To show a plan scales nothing. The recovery is deleted while its workload goes and nobody looks.
     bed.apply(&recovery("again", "OnApproval")).await;
-    let shows = next(&bed, &[&run]).await;
+    let shows = next(&bed, &[&run, &second]).await;
     let job = bed.pod(&shows).await;
     assert_eq!(consent_of(&job), Consent::None);
     let pod = keep_one(&bed).await;

@@ -155,6 +155,8 @@ impl Guardian {
             let newest = watched.newest.get(&RunOwner::Recovery(name.clone())).and_then(Newest::measured);
             let open = &observed.facts.corruption.top;
             let status = plan_recovery(ask, Some(bank), &observed.runs, newest.as_ref(), open, now);
+            // One that came to its end may make room for the next.
+            looks.push((ask.status.map(|old| &old.phase) != Some(&status.phase)).then_some(now));
             self.objects.set_status("Recovery", name, json!(status), now);
         }
         watched.next = looks.into_iter().flatten().min();
@@ -186,8 +188,10 @@ impl Guardian {
             self.end(name, run, Phase::Held, reason.name(), message, now).await?;
         }
         self.delete(name, &delete).await?;
-        if let Some(recovery) = recover {
-            self.make_recovery(recovery, config, now);
+        if let Some((recovery, event)) = recover
+            && self.make_recovery(recovery, config, now)
+        {
+            tell_events(name, &[event]);
         }
         self.forget_recoveries(forget);
         tell_events(name, &events);

@@ -34,15 +34,15 @@ impl Guardian {
         }
     }
 
-    /// Makes a recovery, as the policies of its bank say.
-    pub(super) fn make_recovery(&mut self, planned: PlannedRecovery, config: &Config, now: Timestamp) {
+    /// Makes a recovery, as the policies of its bank say; whether it did.
+    pub(super) fn make_recovery(&mut self, planned: PlannedRecovery, config: &Config, now: Timestamp) -> bool {
         let PlannedRecovery { name, spec, made_for } = planned;
-        if config.recoveries.iter().any(|known| known.meta.name == name) {
-            tracing::warn!(recovery = name, "NameCollision: a Recovery of this name was made by somebody else");
-            return;
+        if config.recoveries.iter().chain(&self.mends.made).any(|known| known.meta.name == name) {
+            return false;
         }
         self.objects.make("Recovery", &name, json!({MADE_FOR: made_for}), json!(spec), now);
         self.mends.made.extend(read(&self.objects, config, &name));
+        true
     }
 
     /// Forgets ended recoveries that policies made; what a document declares stays.
