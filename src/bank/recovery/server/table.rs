@@ -249,27 +249,26 @@ impl PointTable {
         let same = "pg_temp.memorybank_set s WHERE s.id = v.id";
         let ours = "EXISTS (SELECT FROM pg_temp.memorybank_touched t WHERE t.id = v.id AND v.payload::jsonb @> t.keys)";
         let made = format!("FROM {name} v WHERE {ours} AND NOT EXISTS (SELECT FROM {same})");
-        let changed = format!("FROM {name} v, {same} AND {ours} AND ({DIFFERS})");
         let removed = format!(
             "FROM pg_temp.memorybank_set s WHERE EXISTS (SELECT FROM pg_temp.memorybank_touched t \
              WHERE t.id = s.id AND t.keys IS NULL) AND NOT EXISTS (SELECT FROM {name} v WHERE v.id = s.id)"
         );
+        if self.count("FROM pg_temp.memorybank_touched").await? == 0 {
+            // Nothing was begun: whoever has the table is not waited for.
+            self.run("ROLLBACK").await?;
+            self.session.close().await;
+            return Ok(());
+        }
         // Whoever writes is waited for, were it this recovery's own transaction whose end was not heard of.
         self.run(&format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")).await?;
-        let mut count = 0;
-        for from in [&made, &changed, &removed] {
-            count += self.count(from).await?;
-        }
-        if count > 0 {
-            for statement in [
-                format!("DELETE {made}"),
-                format!(
-                    "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {ours} AND ({DIFFERS})"
-                ),
-                format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {removed}"),
-            ] {
-                self.run(&statement).await?;
-            }
+        for statement in [
+            format!("DELETE {made}"),
+            format!(
+                "UPDATE {name} v SET vector = s.vector, payload = s.payload FROM {same} AND {ours} AND ({DIFFERS})"
+            ),
+            format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload {removed}"),
+        ] {
+            self.run(&statement).await?;
         }
         self.run("COMMIT").await?;
         self.session.close().await;
