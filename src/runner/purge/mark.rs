@@ -55,7 +55,8 @@ impl Mark {
         self.ids.extend(ids);
         self.texts.extend(texts);
         let Some(path) = &self.path else { return Ok(()) };
-        let mut lines = String::new();
+        // The last line before may not have been written to its end.
+        let mut lines = String::from("\n");
         for id in ids {
             let _ = writeln!(lines, "{id:032x}");
         }
@@ -95,6 +96,9 @@ mod tests {
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "0000000000").unwrap();
         let next = Mark::read(Some(&path)).unwrap();
         assert_eq!((next.open, &next.ids, &next.texts), (true, &mark.ids, &mark.texts));
+        let mut next = next;
+        next.note(&[11], &[]).unwrap();
+        assert!(Mark::read(Some(&path)).unwrap().ids.contains(&11), "a line that was cut takes no other with it");
         next.clear().unwrap();
         assert!(!Mark::read(Some(&path)).unwrap().open);
     }
