@@ -71,15 +71,22 @@ impl Stores {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still.
+    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still, or what that lacks.
     pub(super) async fn purge(
         &self,
         spec: &RunSpec,
         purge: &Purge,
-        verified: Option<Timestamp>,
+        verified: Result<Option<Timestamp>, String>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(lack) => {
+                unmeasured(body, MEMORIES, DATABASE, format!("nothing is purged: {lack}; back up and verify first"));
+                return Ok(());
+            }
+        };
         let now = Timestamp::now();
         let fresh = SignedDuration::from_secs(i64::from(purge.backup_max_age_seconds));
         let Some(verified) = verified.filter(|begun| now.duration_since(*begun) <= fresh) else {

@@ -194,8 +194,21 @@ fn without_a_fresh_verified_set_nothing_goes() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replacen("assistant", "assistent", 1)).unwrap();
     refused(&purge(&bed, DELETED));
-    untouched(&bed);
     fs::write(&manifest, text).unwrap();
+    // Nor does one of which a part is gone, or is not as long as it was.
+    let part = bed.set().join("sqlite/history.db.zst");
+    let bytes = fs::read(&part).unwrap();
+    fs::remove_file(&part).unwrap();
+    for left in [None, Some(&bytes[1..])] {
+        left.into_iter().for_each(|left| fs::write(&part, left).unwrap());
+        let task = purge(&bed, DELETED);
+        assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+        let told = format!("has sqlite/history.db.zst with {} bytes no more", bytes.len());
+        assert!(task.checks.iter().all(|check| check.verdict != Verdict::Passed || check.id == "snapshots-pruned"));
+        assert!(task.message.contains("nothing is purged: set") && task.message.contains(&told), "{}", task.message);
+    }
+    untouched(&bed);
+    fs::write(&part, bytes).unwrap();
     assert_eq!(purge(&bed, DELETED).outcome, Outcome::Succeeded);
     assert!(rows(&bed, "= 'deleted'")["memories"].is_empty());
 }
