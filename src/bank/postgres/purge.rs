@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::memories::{array, id};
 use super::session::{Session, quoted};
-use crate::bank::Secrets;
 use crate::bank::net::postgres::heard;
 use crate::bank::net::secret::Held;
 use crate::bank::net::vacuum::vacuum;
 use crate::bank::sqlite::{Deleted, DeletedPage};
+use crate::bank::{Meter, Secrets};
 use crate::domain::{Digest, PointId, PostgresEndpoint};
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 
@@ -264,14 +264,32 @@ impl PurgedServer {
         Ok(None)
     }
 
-    /// Has the server free what is left of removed rows. The error says, for people, why it did not.
-    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
-        let mut session = Session::open(&self.url, &self.schema).await?;
-        let tables = known(&mut session).await?;
-        let tables = referring(&tables).into_iter().map(|(table, _)| table).chain([MEMORIES]);
-        let tables: Vec<String> = tables.map(|table| format!("{}.{}", quoted(&self.schema), quoted(table))).collect();
-        let place = session.place.clone();
-        let done = vacuum(&mut session.connection, &place, &tables, removed).await;
+    /// Has the server free what is left of removed memories, until that is to stop. The error says, for people, why it did not.
+    pub async fn vacuum(&self, meter: &Meter) -> Result<(), String> {
+        let opening = async {
+            let mut session = Session::open(&self.url, &self.schema).await?;
+            let tables = known(&mut session).await?;
+            Ok((session, referring(&tables).into_iter().map(|(table, _)| table).chain([MEMORIES]).collect()))
+        };
+        self.free(opening, meter).await
+    }
+
+    /// The same of removed accesses.
+    pub async fn vacuum_accesses(&self, meter: &Meter) -> Result<(), String> {
+        let opening = async { Ok((Session::open(&self.url, &self.schema).await?, vec![LOG])) };
+        self.free(opening, meter).await
+    }
+
+    async fn free(
+        &self,
+        opening: impl Future<Output = Result<(Session, Vec<&'static str>), String>>,
+        meter: &Meter,
+    ) -> Result<(), String> {
+        let opened = meter.unless_cancelled(opening).await.map_err(|cancelled| cancelled.to_string())?;
+        let (mut session, tables) = opened?;
+        let tables = tables.into_iter().map(|table| format!("{}.{}", quoted(&self.schema), quoted(table)));
+        let (tables, place) = (tables.collect::<Vec<_>>(), session.place.clone());
+        let done = vacuum(&mut session.connection, (&self.url, &place), &tables, meter).await;
         session.close().await;
         done
     }
