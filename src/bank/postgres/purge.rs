@@ -36,7 +36,8 @@ const BEGIN: [&str; 4] = [
 ];
 /// The columns of a schema, and what the user may do with their tables.
 const KNOWN: &str = "SELECT c.relname::text, a.attname::text, t.typname::text, \
-      pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'DELETE') \
+      pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'DELETE'), \
+      pg_catalog.row_security_active(c.oid) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -63,6 +64,8 @@ struct Table {
     columns: BTreeMap<String, String>,
     read: bool,
     delete: bool,
+    /// A policy may hide rows of it.
+    veiled: bool,
 }
 
 type Tables = BTreeMap<String, Table>;
@@ -108,16 +111,23 @@ impl PurgedServer {
             let names = lacking.join(", ");
             return Err(format!("the role {role} may not remove memories: GRANT SELECT, DELETE ON {names} TO {role}"));
         }
-        let looked_in = |table: &Table| table.columns.values().any(|kind| holds(kind).is_some());
-        let hidden = tables.iter().filter(|(_, table)| !table.read && looked_in(table));
-        let hidden: Vec<&str> = hidden.map(|(name, _)| name.as_str()).collect();
-        if hidden.is_empty() {
-            return Ok(());
+        let looked_in = |hidden: fn(&Table) -> bool| {
+            let holding = |table: &Table| table.columns.values().any(|kind| holds(kind).is_some());
+            let all = tables.iter().filter(|(_, table)| hidden(table) && holding(table));
+            all.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let unproven = "whether anything of them is left in";
+        let (closed, veiled) = (looked_in(|table| !table.read), looked_in(|table| table.veiled));
+        if !closed.is_empty() {
+            return Err(format!("{unproven} {closed} could not be proven: GRANT SELECT ON {closed} TO {role}"));
         }
-        let names = hidden.join(", ");
-        Err(format!(
-            "whether anything of them is left in {names} could not be proven: GRANT SELECT ON {names} TO {role}"
-        ))
+        if !veiled.is_empty() {
+            return Err(format!(
+                "{unproven} {veiled} could not be proven, of which a policy may hide rows from {role} (row level security): \
+                 ALTER ROLE {role} BYPASSRLS"
+            ));
+        }
+        Ok(())
     }
 
     /// Memories that were deleted before a moment, in the order of their ids after one, at most `most`; with those that have no
@@ -349,7 +359,7 @@ async fn known(session: &mut Session) -> Result<Tables, String> {
     let take = |row: &PgRow| {
         let table: &mut Table = tables.entry(row.try_get(0)?).or_default();
         table.columns.insert(row.try_get(1)?, row.try_get(2)?);
-        (table.read, table.delete) = (row.try_get(3)?, row.try_get(4)?);
+        (table.read, table.delete, table.veiled) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         Ok(())
     };
     session.each(KNOWN, take).await?;
