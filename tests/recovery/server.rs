@@ -400,7 +400,6 @@ fn a_full_disk_of_the_server_leaves_no_point_half_written() {
 
     // To write what they were needs room: it is told, and done by the same run once there is some.
     bank.sql(EDITS);
-    let damaged = bank.rows(NAME);
     let (_, shown) = bank.recover("planner", Consent::None);
     assert_eq!(planned(&shown), [(RepairAction::SyncText, 60, false)], "{shown:#?}");
     full_at_last("likes");
@@ -411,11 +410,10 @@ fn a_full_disk_of_the_server_leaves_no_point_half_written() {
     let half = "payload->>'hash' IS DISTINCT FROM md5(payload->>'data')";
     assert_eq!(value(&format!("SELECT count(*) FROM {NAME} WHERE {half}")), "0");
     fs::remove_file(&ballast).unwrap();
-    let (_, shown) = bank.recover("editor", Consent::None);
-    assert!(shown.verified_before.contains("was rolled back first"), "{shown:#?}");
-    assert_eq!(bank.rows(NAME), damaged);
     let (task, done) = bank.recover("editor", Consent::Plan(shown.plan_digest));
     assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert!(done.verified_before.contains("was rolled back first"), "{done:#?}");
+    assert_eq!(planned(&done), [(RepairAction::SyncText, 60, false)], "all of them were what they had been");
     assert_eq!(value(&format!("SELECT count(*) FROM {NAME} WHERE payload->>'data' LIKE 'likes milk%'")), "60");
 
     // Whom a policy does not let see a point: none is missing, none has no row, and no set is without it.
@@ -440,9 +438,6 @@ fn a_full_disk_of_the_server_leaves_no_point_half_written() {
     assert_eq!((bank.rows(NAME), model.asked()), (points, vec![]));
     let report = bank.bed.run("partial", &[Work::Backup, Work::VerifyBackup]);
     assert!(report.tasks.iter().all(|task| task.outcome != Outcome::Succeeded), "{report:#?}");
-    bank.sql("ALTER ROLE partial BYPASSRLS");
-    let (task, shown) = bank.recover("all", Consent::None);
-    assert_eq!(planned(&shown).iter().map(|step| step.1).sum::<u64>(), 2, "{task:#?}");
 }
 
 #[test]
