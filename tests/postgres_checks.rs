@@ -202,6 +202,13 @@ async fn what_may_not_be_asked_is_unknown_and_says_what_is_missing() {
         assert!(found == Verdict::Unknown && why.contains("EXECUTE on the functions of amcheck"), "{why}");
     }
     assert_eq!(verdict(&report, "postgres-foreign-keys").0, Verdict::Passed);
+    // Rows that a policy hides are not taken for such that are gone.
+    server.psql(&database, "ALTER TABLE users ENABLE ROW LEVEL SECURITY");
+    let report = check(&url, Level::Checksum).await;
+    let (found, why) = verdict(&report, "postgres-foreign-keys");
+    assert!(found == Verdict::Unknown && why.contains("may not do this"), "{why}");
+    assert_eq!(report.corruption, []);
+    server.psql(&database, "ALTER TABLE users DISABLE ROW LEVEL SECURITY");
     server.psql(&database, "DROP EXTENSION amcheck; REVOKE SELECT ON apps FROM reader");
     let report = check(&url, Level::Full).await;
     assert!(verdict(&report, "postgres-heaps").1.contains("CREATE EXTENSION amcheck"));

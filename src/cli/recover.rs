@@ -11,7 +11,7 @@ use super::output::{out, outln, print_value};
 use super::table::Table;
 use super::{CliError, Exit, Format, Global};
 use crate::plan::MADE_FOR;
-use crate::resources::{Approval, Recovery, RecoveryMode, RecoverySpec, RecoveryStatus};
+use crate::resources::{Approval, Recovery, RecoveryMode, RecoverySpec, RecoveryStatus, SPEC_DIGEST};
 
 /// How many hex digits of a digest stand for it at least.
 const MIN_DIGITS: usize = 12;
@@ -135,7 +135,8 @@ async fn approve(args: ApproveArgs) -> Result<Exit, CliError> {
         Ok(text) => serde_saphyr::from_str(&text)
             .map_err(|error| CliError::Config(format!("{} is no Recovery: {error}", path.display())))?,
         Err(error) => {
-            let made = made_by_policy(&folders.data, &name).await?.filter(|_| error.kind() == ErrorKind::NotFound);
+            let absent = error.kind() == ErrorKind::NotFound;
+            let made = if absent { made_by_policy(&folders.data, &name).await? } else { None };
             made.ok_or_else(|| failed(&path, &error))?
         }
     };
@@ -215,11 +216,18 @@ fn bare(digest: &str) -> &str {
     digest.strip_prefix(SHA256).unwrap_or(digest)
 }
 
-/// A Recovery that a policy made, and that stands in no file yet: its document.
+/// A Recovery that a policy made, and that stands in no file yet: its document. An error where one declares it by now.
 async fn made_by_policy(data: &Path, name: &str) -> Result<Option<Recovery>, CliError> {
     let of_name = |object: &Value| object.pointer("/metadata/name").is_some_and(|known| known == name);
     let object = objects(data, "Recovery").await?.into_iter().find(of_name);
     let known: Option<Recovery> = object.and_then(|object| serde_json::from_value(object).ok());
+    let declared = |known: &Recovery| known.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(SPEC_DIGEST));
+    if known.as_ref().is_some_and(declared) {
+        return Err(CliError::Config(format!(
+            "the Recovery {name} is declared in another file than recovery-{name}.yaml: name that file so, or its folder with \
+             --config"
+        )));
+    }
     Ok(known.and_then(|known| {
         let made_for = known.metadata.annotations?.remove_entry(MADE_FOR)?;
         let mut recovery = Recovery::new(name, known.spec);

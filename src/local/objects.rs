@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status_file;
-use crate::resources::Meta;
+use crate::resources::{Meta, SPEC_DIGEST};
 use crate::store::{Object, Store, StoreError};
 
 /// The kinds whose objects are kept.
@@ -58,11 +58,11 @@ impl Objects {
         let before = self.known.get(&key);
         let digest = meta.spec_digest.to_string();
         let generation = before.and_then(|o| o.pointer("/metadata/generation")).and_then(Value::as_i64).unwrap_or(0);
-        let same = before.and_then(|o| o.pointer("/metadata/annotations/memorybank.dev~1spec-digest"));
+        let same = before.and_then(|o| o.pointer("/metadata/annotations")?.get(SPEC_DIGEST));
         let generation = if same.is_some_and(|known| *known == digest.as_str()) { generation } else { generation + 1 };
         let spec: Value = serde_json::from_str(&meta.spec).unwrap_or(Value::Null);
         let mut annotations = json!(meta.annotations);
-        annotations["memorybank.dev/spec-digest"] = json!(digest);
+        annotations[SPEC_DIGEST] = json!(digest);
         self.put(key, now, |object| {
             object["metadata"]["generation"] = json!(generation);
             object["metadata"]["labels"] = json!(meta.labels);
@@ -104,7 +104,8 @@ impl Objects {
     /// Whether a document declared an object, then or now.
     pub fn declared(&self, kind: &'static str, name: &str) -> bool {
         let object = self.known.get(&(kind, name.to_owned()));
-        object.is_some_and(|object| object.pointer("/metadata/annotations/memorybank.dev~1spec-digest").is_some())
+        let annotations = object.and_then(|object| object.pointer("/metadata/annotations"));
+        annotations.is_some_and(|annotations| annotations.get(SPEC_DIGEST).is_some())
     }
 
     /// Sets the status of an object.

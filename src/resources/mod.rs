@@ -65,8 +65,8 @@ pub use route::{
 pub use run::{MaintenanceRun, MaintenanceRunSpec, MaintenanceRunStatus, RunReportRef};
 pub use task::{Scope, TaskSpec, TaskStatus};
 pub use valid::{
-    Meta, Origin, Planned, RUN_NOW, RunNow, SecretUse, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRecovery,
-    ValidRun, ValidSchedule, ValidVolume, Violation, VolumeSource, check_route, check_waiver,
+    Meta, Origin, Planned, RUN_NOW, RunNow, SPEC_DIGEST, SecretUse, ValidAudit, ValidBank, ValidCheck, ValidPolicy,
+    ValidRecovery, ValidRun, ValidSchedule, ValidVolume, Violation, VolumeSource, check_route, check_waiver,
 };
 pub use volume::{BackupSets, ClaimRef, Encryption, FileTree, Folder, Repository, S3, Volume};
 pub use waiver::{FindingMatch, FindingWaiver, FindingWaiverSpec, FindingWaiverStatus, WaiverEffect};

@@ -27,7 +27,7 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        let mut verified = None;
+        let mut verified = Ok(None);
         match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => {
                 verified = self.prune_sets(&repository, &pruning.retention, copies, meter, body).await?;
@@ -44,7 +44,7 @@ impl<E: Exchange> Runner<E> {
         }
     }
 
-    /// Removes the sets that no retention keeps; when the newest was begun that is verified still.
+    /// Removes the sets that no retention keeps; when the newest was begun that is verified still, or for people, what that lacks.
     async fn prune_sets(
         &self,
         repository: &Repository,
@@ -52,7 +52,7 @@ impl<E: Exchange> Runner<E> {
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
-    ) -> Result<Option<Timestamp>, String> {
+    ) -> Result<Result<Option<Timestamp>, String>, String> {
         let mut verified = self.verified_sets(copies).await?;
         let told = |error: super::ExchangeError| error.to_string();
         let restored = self.exchange.input(RestoreVerdict::OUTPUT).await.map_err(told)?;
@@ -64,6 +64,12 @@ impl<E: Exchange> Runner<E> {
         let (keep, shared) = (retention.to_vec(), Arc::clone(meter));
         let pruned = blocking(move || backup::prune(&folder, &run, (&known, &always), &keep, &shared)).await?;
         let pruned = pruned.map_err(|error| error.to_string())?;
+        if let Some(lack) = pruned.lack {
+            let why = format!("{lack}: all {} sets stay; look at the repository, back up and verify", pruned.kept);
+            body.checks.push(Check::unknown(SETS, REPOSITORY, &why));
+            body.unmeasured = Some((Reason::NotMeasured, why));
+            return Ok(Err(lack));
+        }
         for name in &pruned.removed {
             tracing::info!(set = %name, "removed a set that no retention keeps");
             verified.remove(&name.to_string());
@@ -79,7 +85,7 @@ impl<E: Exchange> Runner<E> {
         };
         body.checks.push(Check::passed(SETS, REPOSITORY, &detail));
         body.done.push(detail);
-        Ok(pruned.newest)
+        Ok(Ok(pruned.newest))
     }
 
     /// Removes from the vector server the snapshots that backups noted as theirs and left there.

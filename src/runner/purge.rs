@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
 use super::copies::{DATABASE, HISTORY, blocking};
@@ -31,6 +32,8 @@ const CHANGES: &str = "history-pruned";
 /// How many memories go at once, and in one run.
 const BATCH: usize = 1_000;
 const MOST: u32 = 100_000;
+/// How many are looked for in a file at once afterwards: each time all of its rows are read.
+const LOOKED_UP: usize = 20_000;
 /// The file that says that what was removed was not looked for yet.
 const OPEN: &str = "purge-open";
 /// How many points are asked for and removed at once, and entities read.
@@ -71,15 +74,22 @@ impl Stores {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still.
+    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still, or what that lacks.
     pub(super) async fn purge(
         &self,
         spec: &RunSpec,
         purge: &Purge,
-        verified: Option<Timestamp>,
+        verified: Result<Option<Timestamp>, String>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(lack) => {
+                unmeasured(body, MEMORIES, DATABASE, format!("nothing is purged: {lack}; back up and verify first"));
+                return Ok(());
+            }
+        };
         let now = Timestamp::now();
         let fresh = SignedDuration::from_secs(i64::from(purge.backup_max_age_seconds));
         let Some(verified) = verified.filter(|begun| now.duration_since(*begun) <= fresh) else {
@@ -149,7 +159,11 @@ impl<E: Exchange> Runner<E> {
             Ok(removed) => removed,
             Err(why) => return Ok(Err(why)),
         };
-        let freed = meter.unless_cancelled(server.vacuum(removed > 0 || mark.open)).await.map_err(told)?;
+        if removed == 0 && !mark.open {
+            return Ok(Ok(removed));
+        }
+        let freed = server.vacuum_accesses(meter).await;
+        meter.check().map_err(told)?;
         Ok(freed.map(|()| removed).map_err(|why| format!("{removed} rows removed, but {why}")))
     }
 
@@ -205,8 +219,9 @@ impl<E: Exchange> Runner<E> {
                 Ok(unlinked) => unlinked,
                 Err(why) => return Ok(Err(of_points(format!("{detail}; but {why}")))),
             };
-            let removals = (removed > 0 || mark.open, unlinked > 0 || mark.open);
-            match self.free(spec, store, removals, meter).await? {
+            // mem0 itself removed the points of most that are due.
+            let changed = (removed > 0 || !due.is_empty() || mark.open, unlinked > 0 || mark.open);
+            match self.free(spec, store, changed, meter).await? {
                 Ok(()) => body.checks.push(Check::passed(POINTS, VECTORS, detail)),
                 // The rows go all the same: they tell nothing of what the server has of points that are removed.
                 Err(why) => unmeasured(body, POINTS, VECTORS, format!("{detail}; but {why}")),
@@ -250,20 +265,23 @@ impl<E: Exchange> Runner<E> {
         let mut places = Vec::new();
         let (gone, open, files): (Vec<u128>, _, _) = (gone.into_iter().collect(), mark.open, stores.files());
         if let Rows::Server(server) = &stores.rows {
-            let proving = async {
-                match server.left(&gone, &mark.texts).await? {
-                    Some(why) => Err(why),
-                    None => server.vacuum(removed > 0 || open).await,
-                }
+            let left = meter.unless_cancelled(server.left(&gone, &mark.texts)).await.map_err(told)?;
+            let proven = match left {
+                Ok(None) if removed > 0 || open => server.vacuum(meter).await,
+                Ok(None) => Ok(()),
+                Ok(Some(why)) | Err(why) => Err(why),
             };
-            let proven = meter.unless_cancelled(proving).await.map_err(told)?;
+            meter.check().map_err(told)?;
             if let Err(why) = proven {
                 return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}"))));
             }
             places.push("in a text of the server's other tables, where what is removed is vacuumed,");
         }
         if !files.is_empty() {
-            let proof = blocking(move || prove(&files, &gone, &texts, open)).await?;
+            let stop = meter.stop();
+            let proof = blocking(move || prove(&files, &gone, &texts, open, &stop)).await?;
+            // What was stopped stays noted, and is for the next run.
+            meter.check().map_err(told)?;
             match proof {
                 Ok(None) => places.push("in the files"),
                 Ok(Some(why)) => return Ok(Err(of_rows(format!("{removed} deleted memories removed, but {why}")))),
@@ -301,11 +319,17 @@ async fn remove(stores: &Stores, memories: Vec<Deleted>) -> Result<u64, String> 
 
 /// Looks whether anything is left of memories that are gone; a file whose free pages have a text is written anew, and both
 /// are where an earlier purge was not looked after to its end (`open`). For people, what is left.
-fn prove(files: &[PathBuf], ids: &[u128], texts: &[String], open: bool) -> Result<Option<String>, PurgeError> {
+fn prove(
+    files: &[PathBuf],
+    ids: &[u128],
+    texts: &[String],
+    open: bool,
+    stop: &CancellationToken,
+) -> Result<Option<String>, PurgeError> {
     for path in files {
         let file = Purged::open(path)?;
         let mut left = 0;
-        for batch in ids.chunks(BATCH) {
+        for batch in ids.chunks(LOOKED_UP) {
             left += file.left(batch)?;
         }
         if left > 0 {
@@ -313,7 +337,7 @@ fn prove(files: &[PathBuf], ids: &[u128], texts: &[String], open: bool) -> Resul
         }
         let mut cut = file.cut_log()?;
         if open || !file.remains(texts)?.is_empty() {
-            file.renew()?;
+            file.renew(stop)?;
             cut = file.cut_log()?;
         }
         let remains = file.remains(texts)?.len();

@@ -140,6 +140,12 @@ impl Bed {
         self.run_within(uid, works, None)
     }
 
+    /// The same, until that is cancelled.
+    #[allow(dead_code)] // For those who stop it.
+    pub fn run_until(&self, uid: &str, works: &[Work], cancel: &CancellationToken) -> RunReport {
+        self.run_so(uid, works, None, cancel)
+    }
+
     /// What the newest run left under a name.
     pub fn output(&self, name: &str) -> Option<Vec<u8>> {
         self.outputs.left.lock().unwrap().get(name).cloned()
@@ -153,6 +159,10 @@ impl Bed {
 
     /// The same, each task within so many seconds.
     pub fn run_within(&self, uid: &str, works: &[Work], seconds: Option<u32>) -> RunReport {
+        self.run_so(uid, works, seconds, &CancellationToken::new())
+    }
+
+    fn run_so(&self, uid: &str, works: &[Work], seconds: Option<u32>, cancel: &CancellationToken) -> RunReport {
         let tasks = works.iter().map(|work| Task {
             name: work.kind().name().to_lowercase(),
             work: work.clone(),
@@ -171,7 +181,7 @@ impl Bed {
         let runner = Runner { exchange: &self.outputs, places, threads: 2 };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (progress, _receiver) = Progress::new();
-        runtime.block_on(runner.execute(&spec, uid, &CancellationToken::new(), &progress))
+        runtime.block_on(runner.execute(&spec, uid, cancel, &progress))
     }
 
     pub fn back_up(&self, uid: &str) -> RunReport {

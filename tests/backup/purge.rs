@@ -6,17 +6,19 @@ use std::fs;
 use jiff::Timestamp;
 use memorybank::domain::{
     IntegrityScope, Level, Outcome, PgvectorEndpoint, PointId, PostgresEndpoint, Pruning, Purge, QdrantEndpoint,
-    SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Verdict, Work,
+    Reason, SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Verdict, Work,
 };
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::bed::Bed;
 use crate::fill::fill;
 use crate::guardian::{query, wait_for};
-use crate::postgres::Postgres;
+use crate::postgres::{self, Postgres};
 use crate::postgres_bank;
 use crate::qdrant::{Answer, Config, Qdrant, memory, unit};
+use crate::small_disk::SmallDisk;
 
 const NAME: &str = "openmemory";
 const ENTITIES: &str = "openmemory_entities";
@@ -159,9 +161,22 @@ fn the_points_of_deleted_memories_go_from_pgvector_too() {
     );
     server.psql(&name, &format!("INSERT INTO openmemory VALUES {}", all.join(", ")));
     bed.secret("db", "url", &url);
+    let as_owner = url;
     let url = SecretKey { name: "db".to_owned(), key: "url".to_owned() };
     bed.bank.vector_store = Some(VectorStore::Pgvector(PgvectorEndpoint { url, table: NAME.to_owned() }));
     bed.run("set", &BOTH);
+    // One whom a policy does not let see a point does not prove that it is gone.
+    server.psql(
+        &name,
+        "CREATE ROLE partial LOGIN; GRANT SELECT, DELETE ON openmemory TO partial; \
+         ALTER TABLE openmemory ENABLE ROW LEVEL SECURITY",
+    );
+    bed.secret("db", "url", &as_owner.replace("memorybank@", "partial@"));
+    let task = purge(&bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("by a policy (row level security)"), "{}", task.message);
+    assert_eq!(memories(&bed, "= 'deleted'"), deleted);
+    bed.secret("db", "url", &as_owner);
     let task = purge(&bed, DELETED);
     assert_eq!(task.outcome, Outcome::Succeeded, "{task:#?}");
     let told = format!("{} points of deleted memories removed", deleted.len());
@@ -194,8 +209,23 @@ fn without_a_fresh_verified_set_nothing_goes() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replacen("assistant", "assistent", 1)).unwrap();
     refused(&purge(&bed, DELETED));
-    untouched(&bed);
     fs::write(&manifest, text).unwrap();
+    // Nor does one of which a part is gone, or is not as long as it was.
+    let part = bed.set().join("sqlite/history.db.zst");
+    let bytes = fs::read(&part).unwrap();
+    fs::remove_file(&part).unwrap();
+    for left in [None, Some(&bytes[1..])] {
+        if let Some(left) = left {
+            fs::write(&part, left).unwrap();
+        }
+        let task = purge(&bed, DELETED);
+        assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+        let told = format!("has sqlite/history.db.zst with {} bytes no more", bytes.len());
+        assert!(task.checks.iter().all(|check| check.verdict != Verdict::Passed || check.id == "snapshots-pruned"));
+        assert!(task.message.contains("nothing is purged: set") && task.message.contains(&told), "{}", task.message);
+    }
+    untouched(&bed);
+    fs::write(&part, bytes).unwrap();
     assert_eq!(purge(&bed, DELETED).outcome, Outcome::Succeeded);
     assert!(rows(&bed, "= 'deleted'")["memories"].is_empty());
 }
@@ -409,8 +439,81 @@ fn put_on(server: &Postgres, name: &str, bed: &mut Bed) {
     bed.bank.vector_store = Some(VectorStore::Pgvector(PgvectorEndpoint { url: key(), table: NAME.to_owned() }));
 }
 
+fn counted(server: &Postgres, name: &str, table: &str, of: &str) -> String {
+    server.value(name, &format!("SELECT count(*) FROM {table} WHERE {of}"))
+}
+
+fn delete(server: &Postgres, name: &str, number: u32) {
+    let of = on_server(number);
+    server.psql(name, &format!("UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = {of}"));
+}
+
+/// Of a bank with 54 memories, of which the role `keeper` may remove some.
+fn ends_what_others_left_open(server: &Postgres, name: &str, bed: &Bed, disk: Option<&SmallDisk>) {
+    let count = |table: &str, of: &str| counted(server, name, table, of);
+    let point = |number| count(NAME, &format!("id = '{}'", postgres_bank::id(number)));
+    let (url, runtime) = (server.url(name), tokio::runtime::Runtime::new().unwrap());
+    // Rows that are hidden from who asks are not taken for gone.
+    delete(server, name, 33);
+    bed.secret("db", "url", &url.replace("memorybank@", "keeper@"));
+    for table in [NAME, "memory_categories"] {
+        server.psql(name, &format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"));
+        let task = purge(bed, DELETED);
+        let told = format!("is left in {table} could not be proven, of which a policy may hide rows from keeper");
+        assert!(task.outcome == Outcome::Unknown && task.message.contains(&told), "{task:#?}");
+        assert_eq!(
+            (count("memories", &format!("id = {}", on_server(33))), point(33)),
+            ("1".to_owned(), "1".to_owned())
+        );
+        server.psql(name, &format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"));
+    }
+    bed.secret("db", "url", &url);
+
+    // One that is stopped while the server vacuums ends that, and is gone on with.
+    let mut holder = runtime.block_on(PgConnection::connect(&url)).unwrap();
+    let open = "BEGIN; LOCK TABLE memory_categories IN SHARE UPDATE EXCLUSIVE MODE";
+    runtime.block_on(sqlx::raw_sql(open).execute(&mut holder)).unwrap();
+    let cancel = CancellationToken::new();
+    let work = [Work::Prune(Pruning { retention: Vec::new(), purge: Some(DELETED) })];
+    let vacuums = "query LIKE 'VACUUM %' AND wait_event_type = 'Lock'";
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for("a vacuum that waits", || (count("pg_stat_activity", vacuums) == "1").then_some(()));
+            cancel.cancel();
+        });
+        bed.run_until("stopped", &work, &cancel)
+    });
+    let task = &report.tasks[0];
+    assert_eq!((task.outcome, task.reason), (Outcome::Unknown, Reason::Cancelled), "{task:#?}");
+    wait_for("its end on the server", || {
+        server.log().contains("canceling statement due to user request").then_some(())
+    });
+    assert!(bed.repository().join("purge-open").exists());
+    runtime.block_on(holder.close()).unwrap();
+    assert_eq!((purge(bed, DELETED).outcome, count("memories", "true")), (Outcome::Succeeded, "53".to_owned()));
+    assert!(!bed.repository().join("purge-open").exists());
+
+    // The server has no room for the map of a table's pages, which is made by its first vacuum.
+    let Some(disk) = disk else { return };
+    server.move_to(name, disk.path());
+    server.psql(name, "VACUUM FULL memories");
+    delete(server, name, 34);
+    let ballast = disk.fill();
+    let task = purge(bed, DELETED);
+    assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
+    assert!(task.message.contains("1 deleted memories removed, but"), "{}", task.message);
+    assert!(task.message.contains("has no room left on its disk"), "{}", task.message);
+    assert!(bed.repository().join("purge-open").exists());
+    fs::remove_file(ballast).unwrap();
+    assert_eq!((purge(bed, DELETED).outcome, count("memories", "true")), (Outcome::Succeeded, "52".to_owned()));
+    assert_eq!(point(34), "0");
+    assert!(!bed.repository().join("purge-open").exists());
+}
+
 #[test]
 fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
+    let folder = postgres::folder();
+    let disk = SmallDisk::over(folder.path(), "16m");
     let Some(server) = Postgres::with_pgvector() else { return };
     let mut bed = Bed::new(20);
     let url = server.database();
@@ -418,7 +521,7 @@ fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
     put_on(&server, &name, &mut bed);
     let memory = on_server;
     let all = || server.value(&name, "SELECT md5(string_agg(m::text, '~' ORDER BY id)) FROM memories m");
-    let count = |table: &str, of: &str| server.value(&name, &format!("SELECT count(*) FROM {table} WHERE {of}"));
+    let count = |table: &str, of: &str| counted(&server, &name, table, of);
     let (before, rule) = (all(), Purge { access_log_after_seconds: Some(DAY), ..DELETED });
     let task = purge(&bed, rule);
     assert!(task.message.contains("nothing is purged: no verified set"), "{task:#?}");
@@ -477,12 +580,7 @@ fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
     assert_eq!((of(1), of(10)), (0, 1));
 
     // A copy of a text elsewhere, and a transaction that still sees the rows, are told.
-    let delete = |number: u32| {
-        let sql =
-            format!("UPDATE memories SET state = 'deleted', deleted_at = '2025-11-01' WHERE id = {}", memory(number));
-        server.psql(&name, &sql);
-    };
-    delete(30);
+    delete(&server, &name, 30);
     server.psql(&name, "CREATE TABLE copied AS SELECT content FROM memories");
     let task = purge(&bed, DELETED);
     let left = "rows of them are left in copied, column \"content\"";
@@ -499,7 +597,7 @@ fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
     ] {
         let mut other = runtime.block_on(PgConnection::connect(&url)).unwrap();
         runtime.block_on(sqlx::raw_sql(open).execute(&mut other)).unwrap();
-        delete(number);
+        delete(&server, &name, number);
         for _ in 0..runs {
             let task = purge(&bed, DELETED);
             assert_eq!(task.outcome, Outcome::Unknown, "{task:#?}");
@@ -509,4 +607,5 @@ fn deleted_memories_go_from_a_server_with_all_that_refers_to_them() {
         runtime.block_on(other.close()).unwrap();
     }
     assert_eq!((purge(&bed, DELETED).outcome, count("memories", "true")), (Outcome::Succeeded, "54".to_owned()));
+    ends_what_others_left_open(&server, &name, &bed, disk.as_ref());
 }

@@ -89,7 +89,18 @@ fn a_set_is_made_read_back_restored_and_pruned() {
     fs::write(&odd, "somebody's own").unwrap();
     assert_eq!(names(&s3).len(), 5);
     let retention = Retention { last: 1, daily: 0, weekly: 0, monthly: 0 };
-    let report = bed.run("pruner", &[Work::Prune(Pruning { retention: vec![retention], purge: None })]);
+    let prune = [Work::Prune(Pruning { retention: vec![retention], purge: None })];
+    // While a part of the newest is gone no other set goes.
+    let newest = bed.set().file_name().unwrap().to_str().unwrap().to_owned();
+    let part = s3.bucket().join(PLACE).join(&newest).join("sqlite/history.db.zst");
+    let aside = bed.path("aside.zst");
+    fs::rename(&part, &aside).unwrap();
+    let report = bed.run("pruner", &prune);
+    assert_eq!(report.outcome().0, Outcome::Unknown, "{report:#?}");
+    assert!(report.tasks[0].message.contains(&format!("set {newest}, which was verified, has sqlite/history")));
+    assert_eq!(names(&s3).len(), 5);
+    fs::rename(&aside, &part).unwrap();
+    let report = bed.run("pruner", &prune);
     assert_eq!(report.outcome().0, Outcome::Succeeded, "{report:#?}");
     // The newest, and the newest that was restored.
     let left = names(&s3);

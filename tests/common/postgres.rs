@@ -121,10 +121,23 @@ impl Postgres {
         let begun = Instant::now();
         while !self.try_psql("postgres", "SELECT 1").status.success() {
             let ended = self.server.lock().unwrap().try_wait().unwrap();
-            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none() && begun.elapsed() < START, "PostgreSQL did not start: {}", log());
+            assert!(ended.is_none() && begun.elapsed() < START, "PostgreSQL did not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Moves all tables of a database, with their indexes, to a folder that is empty and the server's; its log of writes stays.
+    pub fn move_to(&self, database: &str, folder: &Path) {
+        give(folder);
+        self.psql(database, &format!("CREATE TABLESPACE elsewhere LOCATION '{}'", folder.display()));
+        for what in ["TABLE", "INDEX"] {
+            self.psql(database, &format!("ALTER {what} ALL IN TABLESPACE pg_default SET TABLESPACE elsewhere"));
+        }
+    }
+
+    /// All that it wrote to its log since it was started last.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Lets a role in with its password only.
@@ -197,12 +210,17 @@ fn skipped<T>(why: &str) -> Option<T> {
 }
 
 /// A folder that belongs to whom the server runs as.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    if let Some(user) = unprivileged() {
-        chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-    }
+    give(folder.path());
     folder
+}
+
+/// Gives a folder to whom the server runs as.
+pub fn give(folder: &Path) {
+    if let Some(user) = unprivileged() {
+        chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
 }
 
 /// The programs of the newest installed server that has pgvector.

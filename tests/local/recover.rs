@@ -149,8 +149,22 @@ fn a_policy_makes_a_recovery_that_a_person_approves() {
     let file = bed.path("config").join(format!("recovery-{name}.yaml"));
     assert!(!file.exists());
     let local = bed.watch(&[]);
+    phase(&bed, &name, "AwaitingApproval");
+    // A document of another file declares it by now: no second one is written beside that.
+    let mut document = bed.status("Recovery", &name).unwrap();
+    document.as_object_mut().unwrap().remove("status");
+    bed.config("renamed.yaml", &document.to_string());
+    wait_for("its document", || {
+        let annotations = &bed.status("Recovery", &name)?["metadata"]["annotations"];
+        annotations.get("memorybank.dev/spec-digest").map(drop)
+    });
     let status = phase(&bed, &name, "AwaitingApproval");
-    good(&recover(&bed, &["approve", &name, status["planDigest"].as_str().unwrap()]));
+    let digest = status["planDigest"].as_str().unwrap();
+    let refused = recover(&bed, &["approve", &name, digest]);
+    assert!(refused.status.code() == Some(2) && !file.exists(), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("is declared in another file than recovery-"), "{}", text(&refused.stderr));
+    fs::rename(bed.path("config/renamed.yaml"), &file).unwrap();
+    good(&recover(&bed, &["approve", &name, digest]));
     assert!(fs::read_to_string(&file).unwrap().contains("memorybank.dev/made-for"));
     phase(&bed, &name, "Succeeded");
     let listed = bed.get(&["get", "mrec"]);

@@ -1,11 +1,12 @@
 //! A bank on a PostgreSQL server that is damaged there: mended and verified, or as it was.
 
 use std::fs;
+use std::sync::Arc;
 
 use memorybank::bank::recovery::{Kept, Phase};
 use memorybank::domain::{
     Consent, IntegrityScope, Level, Outcome, PgvectorEndpoint, PostgresEndpoint, QdrantEndpoint, RecoveryReport,
-    RecoveryState, RepairAction, SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Work,
+    RecoveryState, RepairAction, SecretKey, SqlDatabase, TaskReport, Trust, VectorStore, Verdict, Work,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -13,9 +14,10 @@ use crate::bed::Bed;
 use crate::deaths::{journal, leave_outputs, spawn};
 use crate::embedder::{self, Embedder, Mood};
 use crate::guardian::wait_for;
-use crate::postgres::Postgres;
+use crate::postgres::{self, Postgres};
 use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, text, vector};
 use crate::qdrant::{Config, Qdrant};
+use crate::small_disk::SmallDisk;
 
 const MEMORIES: u32 = 60;
 const ZEROS: &str = "[0,0,0,0,0,0,0,0]";
@@ -349,6 +351,93 @@ fn single_points_of_a_table_are_mended_or_as_they_were() {
         format!("the role reader may not change the points of public.{NAME}: GRANT SELECT, INSERT, UPDATE, DELETE");
     assert!(told.plan.unmended.iter().any(|line| line.contains(&words)), "{told:#?}");
     assert_eq!(bank.rows(NAME), left);
+}
+
+/// Notes that came since the set was made, each of some thousand letters that do not compress.
+const NOTES: &str = "INSERT INTO memories (id, user_id, app_id, content, metadata, state, created_at) \
+    SELECT md5('memory' || n)::uuid, md5('ada')::uuid, md5('app')::uuid, 'note ' || n || ' ' || \
+      (SELECT string_agg(md5(n || '.' || k), '') FROM generate_series(1, 200) k), '{}', 'active', '2025-10-15' \
+    FROM generate_series(101, 140) n";
+/// All are edited past mem0, and the last of them becomes long.
+const EDITS: &str = "UPDATE memories SET updated_at = '2025-11-01', content = 'likes milk, ' || id || \
+      CASE WHEN id = (SELECT max(id::text)::uuid FROM memories WHERE content LIKE 'likes tea%') \
+      THEN (SELECT string_agg(md5(k::text), '') FROM generate_series(1, 2000) k) ELSE '' END \
+    WHERE content LIKE 'likes tea%'";
+
+#[test]
+fn a_full_disk_of_the_server_leaves_no_point_half_written() {
+    let folder = postgres::folder();
+    let Some(disk) = SmallDisk::over(folder.path(), "16m").map(Arc::new) else { return };
+    let Some(server) = Postgres::with_pgvector() else { return };
+    let model = Embedder::start(SIZE);
+    let table = VectorStore::Pgvector(PgvectorEndpoint { url: key(), table: NAME.to_owned() });
+    let bank = OnServer::with(server, Some(table), Some(&model));
+    bank.server.move_to(&bank.database, disk.path());
+    let value = |sql: &str| bank.server.value(&bank.database, sql);
+    let full_at_last = |of: &str| {
+        let sql = format!("SELECT content FROM memories WHERE content LIKE '{of}%' ORDER BY id DESC LIMIT 1");
+        let (last, disk) = (value(&sql), Arc::clone(&disk));
+        model.asked();
+        model.when_asked(&last, move || drop(disk.fill()));
+    };
+    let told = "has no room left on its disk";
+    let ballast = disk.path().join("ballast");
+
+    // Some are there by then: to take them away needs no room.
+    bank.sql(NOTES);
+    let damaged = bank.rows(NAME);
+    full_at_last("note");
+    let (task, done) = bank.recover("embedder", Consent::Lossless);
+    assert_eq!(planned(&done), [(RepairAction::ReEmbed, 40, true)]);
+    assert_eq!((task.outcome, done.state), (Outcome::Failed, RecoveryState::RolledBack), "{task:#?}");
+    assert!(task.message.contains(told) && task.message.contains("ReEmbed of vectors"), "{}", task.message);
+    assert_eq!(model.asked().concat().iter().filter(|text| text.starts_with("note")).count(), 40, "in two parts");
+    assert_eq!(bank.rows(NAME), damaged);
+    fs::remove_file(&ballast).unwrap();
+    let (task, done) = bank.recover("roomy", Consent::Lossless);
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert_eq!(value(&format!("SELECT count(*) FROM {NAME}")), "100");
+
+    // To write what they were needs room: it is told, and done by the same run once there is some.
+    bank.sql(EDITS);
+    let (_, shown) = bank.recover("planner", Consent::None);
+    assert_eq!(planned(&shown), [(RepairAction::SyncText, 60, false)], "{shown:#?}");
+    full_at_last("likes");
+    let (task, done) = bank.recover("editor", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Failed, RecoveryState::Failed), "{task:#?}");
+    assert!(task.message.contains(told) && task.message.contains("could not be put back"), "{}", task.message);
+    assert!(task.message.contains(&format!("{} has what it was", done.quarantine.unwrap())), "{}", task.message);
+    let half = "payload->>'hash' IS DISTINCT FROM md5(payload->>'data')";
+    assert_eq!(value(&format!("SELECT count(*) FROM {NAME} WHERE {half}")), "0");
+    fs::remove_file(&ballast).unwrap();
+    let (task, done) = bank.recover("editor", Consent::Plan(shown.plan_digest));
+    assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
+    assert!(done.verified_before.contains("was rolled back first"), "{done:#?}");
+    assert_eq!(planned(&done), [(RepairAction::SyncText, 60, false)], "all of them were what they had been");
+    assert_eq!(value(&format!("SELECT count(*) FROM {NAME} WHERE payload->>'data' LIKE 'likes milk%'")), "60");
+
+    // Whom a policy does not let see a point: none is missing, none has no row, and no set is without it.
+    let hidden = format!(
+        "CREATE ROLE partial LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO partial; \
+         ALTER TABLE {NAME} ENABLE ROW LEVEL SECURITY; CREATE POLICY most ON {NAME} USING (id <> '{}'); \
+         DELETE FROM {NAME} WHERE id = '{}'; INSERT INTO {NAME} VALUES {}",
+        id(9),
+        id(10),
+        row(id(200), &payload(200), &embedded(&text(200)))
+    );
+    bank.sql(&hidden);
+    bank.bed.secret("database", "url", &bank.server.url(&bank.database).replace("memorybank@", "partial@"));
+    let (points, policy) = (bank.rows(NAME), "by a policy (row level security)");
+    model.asked();
+    let (task, done) = bank.recover("partial", Consent::Lossless);
+    assert_eq!((done.state, done.plan.steps.len()), (RecoveryState::Nothing, 0), "{task:#?}");
+    for id in ["consistency-missing", "consistency-orphans", "vectors-unchanged"] {
+        let check = task.checks.iter().find(|check| check.id == id).unwrap();
+        assert!(check.verdict == Verdict::Unknown && check.detail.contains(policy), "{check:?}");
+    }
+    assert_eq!((bank.rows(NAME), model.asked()), (points, vec![]));
+    let report = bank.bed.run("partial", &[Work::Backup, Work::VerifyBackup]);
+    assert!(report.tasks.iter().all(|task| task.outcome != Outcome::Succeeded), "{report:#?}");
 }
 
 #[test]

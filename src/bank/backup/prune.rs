@@ -8,7 +8,7 @@ use super::lock::Lock;
 use super::repository::Repository;
 use crate::bank::Meter;
 use crate::domain::{Retention, VerifiedSets};
-use crate::engine::backup::{SetName, Standing, doomed};
+use crate::engine::backup::{SetManifest, SetName, Standing, doomed};
 
 /// What came of the sets of a bank.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Pruned {
     pub verified: usize,
     /// When the newest of these was begun.
     pub newest: Option<Timestamp>,
+    /// For people, what the newest of these lacks by now: then nothing goes.
+    pub lack: Option<String>,
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
@@ -50,10 +52,20 @@ fn locked(
 ) -> Result<Pruned, BackupError> {
     repository.clean()?;
     let mut sets = Vec::new();
+    let mut newest = None;
     for name in repository.sets()? {
         meter.check()?;
-        let verified = is_verified(repository, &name, known)?;
-        sets.push(Standing { name, verified });
+        let found = verified(repository, &name, known)?;
+        sets.push(Standing { name: name.clone(), verified: found.is_some() });
+        // They come oldest first.
+        newest = found.map(|manifest| (name, manifest)).or(newest);
+    }
+    if let Some((name, manifest)) = newest
+        && let Some(part) = repository.set(&name).lack(&manifest.parts)?
+    {
+        let (path, bytes) = (&part.path, part.stored_bytes);
+        let lack = Some(format!("set {name}, which was verified, has {path} with {bytes} bytes no more"));
+        return Ok(Pruned { kept: sets.len(), lack, ..Pruned::default() });
     }
     let mut gone = doomed(&sets, retention);
     gone.retain(|name| !always.contains(&name.to_string()));
@@ -62,7 +74,7 @@ fn locked(
     meter.grow(gone.len() as u64);
     let newest =
         sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).map(|set| set.name.started()).max();
-    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified, newest };
+    let mut pruned = Pruned { kept: sets.len() - gone.len(), verified, newest, ..Pruned::default() };
     for name in gone {
         meter.check()?;
         lock.renew()?;
@@ -74,8 +86,9 @@ fn locked(
     Ok(pruned)
 }
 
-fn is_verified(repository: &Repository, name: &SetName, known: &VerifiedSets) -> Result<bool, BackupError> {
+/// The manifest of a set that is verified.
+fn verified(repository: &Repository, name: &SetName, known: &VerifiedSets) -> Result<Option<SetManifest>, BackupError> {
     let text = name.to_string();
-    let Some(known) = known.sets.iter().find(|known| known.set == text) else { return Ok(false) };
-    Ok(manifest(&repository.set(name), name, known.manifest.as_ref())?.is_ok())
+    let Some(known) = known.sets.iter().find(|known| known.set == text) else { return Ok(None) };
+    Ok(manifest(&repository.set(name), name, known.manifest.as_ref())?.ok())
 }

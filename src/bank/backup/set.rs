@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,6 +11,7 @@ use super::error::{BackupError, at};
 use super::write::{BUFFER, SPARE_ROOM};
 use crate::bank::Meter;
 use crate::bank::sqlite::free;
+use crate::engine::backup::Part;
 
 /// A set has a few dozen files.
 const MAX_FILES: usize = 1_000;
@@ -59,6 +60,26 @@ impl Set {
                 Ok(odd.map_or_else(|| Ok((!sizes.is_empty()).then(|| sizes.into_keys().collect())), Err))
             }
         }
+    }
+
+    /// The first of its parts that is not there with the size that the manifest tells; none of them is read.
+    pub(super) fn lack<'a>(&self, parts: &'a [Part]) -> Result<Option<&'a Part>, BackupError> {
+        let sizes = match self {
+            Self::Folder(folder) => {
+                let mut sizes = BTreeMap::new();
+                for part in parts {
+                    let path = folder.join(&part.path);
+                    match path.symlink_metadata() {
+                        Ok(found) if found.is_file() => drop(sizes.insert(part.path.clone(), found.len())),
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+                        _ => {}
+                    }
+                }
+                sizes
+            }
+            Self::Bucket(bucket) => bucket.wait(bucket.sizes(MAX_FILES))?.unwrap_or_default(),
+        };
+        Ok(parts.iter().find(|part| sizes.get(&part.path) != Some(&part.stored_bytes)))
     }
 
     /// One of its files, and how many bytes it has; none where it is not there.

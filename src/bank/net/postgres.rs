@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode};
 
 use super::address::{AddressError, resolve};
 use super::http::{CONNECT, of_io};
@@ -138,6 +139,15 @@ pub(in crate::bank) async fn heard<T>(
     answered.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
+/// What is told of a server that would leave out rows, and says so because it was asked not to.
+pub(in crate::bank) const HIDDEN: &str =
+    "hides rows of a table from this user by a policy (row level security), for it has no BYPASSRLS";
+
+/// Whether it is a policy that lets nothing be read, and no right that is missing: the code of both is the same.
+fn hides(error: &dyn DatabaseError) -> bool {
+    error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some("check_enable_rls")
+}
+
 /// Without the server's own words: they tell who logs in.
 pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
     let trouble = |told: String, sqlstate| Trouble { place: place.to_owned(), told, sqlstate };
@@ -150,6 +160,8 @@ pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
                 }
                 "3D000" => "has no database of that name: look at its log".to_owned(),
                 "53300" => "has no connection left: look at its log".to_owned(),
+                "53100" => "has no room left on its disk (SQLSTATE 53100): make room there".to_owned(),
+                "42501" if hides(error.as_ref()) => HIDDEN.to_owned(),
                 "57P03" => "is starting up or shutting down: look at its log".to_owned(),
                 _ => format!("answers with an error (SQLSTATE {code}): look at its log"),
             };

@@ -23,6 +23,7 @@ pub async fn count_rows<S: Secrets>(
     let work = async {
         let url = Held { namespace, secrets }.text(&endpoint.url).await.ok()?;
         let mut session = Session::open(&url, &endpoint.schema).await.ok()?;
+        session.see_all().await.ok()?;
         let mut rows = BTreeMap::new();
         for table in session.ask(TABLES).await.ok()? {
             let table: String = table.try_get(0).ok()?;

@@ -11,11 +11,11 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::memories::{array, id};
 use super::session::{Session, quoted};
-use crate::bank::Secrets;
 use crate::bank::net::postgres::heard;
 use crate::bank::net::secret::Held;
 use crate::bank::net::vacuum::vacuum;
 use crate::bank::sqlite::{Deleted, DeletedPage};
+use crate::bank::{Meter, Secrets};
 use crate::domain::{Digest, PointId, PostgresEndpoint};
 use crate::engine::integrity::sqlite::schema::SchemaKind;
 
@@ -36,7 +36,8 @@ const BEGIN: [&str; 4] = [
 ];
 /// The columns of a schema, and what the user may do with their tables.
 const KNOWN: &str = "SELECT c.relname::text, a.attname::text, t.typname::text, \
-      pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'DELETE') \
+      pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'DELETE'), \
+      pg_catalog.row_security_active(c.oid) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -63,6 +64,8 @@ struct Table {
     columns: BTreeMap<String, String>,
     read: bool,
     delete: bool,
+    /// A policy may hide rows of it.
+    veiled: bool,
 }
 
 type Tables = BTreeMap<String, Table>;
@@ -108,16 +111,23 @@ impl PurgedServer {
             let names = lacking.join(", ");
             return Err(format!("the role {role} may not remove memories: GRANT SELECT, DELETE ON {names} TO {role}"));
         }
-        let looked_in = |table: &Table| table.columns.values().any(|kind| holds(kind).is_some());
-        let hidden = tables.iter().filter(|(_, table)| !table.read && looked_in(table));
-        let hidden: Vec<&str> = hidden.map(|(name, _)| name.as_str()).collect();
-        if hidden.is_empty() {
-            return Ok(());
+        let looked_in = |hidden: fn(&Table) -> bool| {
+            let holding = |table: &Table| table.columns.values().any(|kind| holds(kind).is_some());
+            let all = tables.iter().filter(|(_, table)| hidden(table) && holding(table));
+            all.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let unproven = "whether anything of them is left in";
+        let (closed, veiled) = (looked_in(|table| !table.read), looked_in(|table| table.veiled));
+        if !closed.is_empty() {
+            return Err(format!("{unproven} {closed} could not be proven: GRANT SELECT ON {closed} TO {role}"));
         }
-        let names = hidden.join(", ");
-        Err(format!(
-            "whether anything of them is left in {names} could not be proven: GRANT SELECT ON {names} TO {role}"
-        ))
+        if !veiled.is_empty() {
+            return Err(format!(
+                "{unproven} {veiled} could not be proven, of which a policy may hide rows from {role} (row level security): \
+                 ALTER ROLE {role} BYPASSRLS"
+            ));
+        }
+        Ok(())
     }
 
     /// Memories that were deleted before a moment, in the order of their ids after one, at most `most`; with those that have no
@@ -264,14 +274,32 @@ impl PurgedServer {
         Ok(None)
     }
 
-    /// Has the server free what is left of removed rows. The error says, for people, why it did not.
-    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
-        let mut session = Session::open(&self.url, &self.schema).await?;
-        let tables = known(&mut session).await?;
-        let tables = referring(&tables).into_iter().map(|(table, _)| table).chain([MEMORIES]);
-        let tables: Vec<String> = tables.map(|table| format!("{}.{}", quoted(&self.schema), quoted(table))).collect();
-        let place = session.place.clone();
-        let done = vacuum(&mut session.connection, &place, &tables, removed).await;
+    /// Has the server free what is left of removed memories, until that is to stop. The error says, for people, why it did not.
+    pub async fn vacuum(&self, meter: &Meter) -> Result<(), String> {
+        let opening = async {
+            let mut session = Session::open(&self.url, &self.schema).await?;
+            let tables = known(&mut session).await?;
+            Ok((session, referring(&tables).into_iter().map(|(table, _)| table).chain([MEMORIES]).collect()))
+        };
+        self.free(opening, meter).await
+    }
+
+    /// The same of removed accesses.
+    pub async fn vacuum_accesses(&self, meter: &Meter) -> Result<(), String> {
+        let opening = async { Ok((Session::open(&self.url, &self.schema).await?, vec![LOG])) };
+        self.free(opening, meter).await
+    }
+
+    async fn free(
+        &self,
+        opening: impl Future<Output = Result<(Session, Vec<&'static str>), String>>,
+        meter: &Meter,
+    ) -> Result<(), String> {
+        let opened = meter.unless_cancelled(opening).await.map_err(|cancelled| cancelled.to_string())?;
+        let (mut session, tables) = opened?;
+        let tables = tables.into_iter().map(|table| format!("{}.{}", quoted(&self.schema), quoted(table)));
+        let (tables, place) = (tables.collect::<Vec<_>>(), session.place.clone());
+        let done = vacuum(&mut session.connection, (&self.url, &place), &tables, meter).await;
         session.close().await;
         done
     }
@@ -331,7 +359,7 @@ async fn known(session: &mut Session) -> Result<Tables, String> {
     let take = |row: &PgRow| {
         let table: &mut Table = tables.entry(row.try_get(0)?).or_default();
         table.columns.insert(row.try_get(1)?, row.try_get(2)?);
-        (table.read, table.delete) = (row.try_get(3)?, row.try_get(4)?);
+        (table.read, table.delete, table.veiled) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         Ok(())
     };
     session.each(KNOWN, take).await?;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use serde_json::json;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 use super::scratch::free;
 use crate::domain::PointId;
@@ -28,6 +29,8 @@ const OF_A_MEMORY: [&str; 3] = ["memory_access_logs", "memory_status_history", "
 const NEEDLE: usize = 48;
 /// Shorter texts are found anywhere.
 const SHORTEST: usize = 12;
+/// After so many steps of SQLite's, a few microseconds, it is asked whether to stop.
+const STEPS: i32 = 1_000;
 
 /// Why rows are still there. What was removed before stays so.
 #[derive(Debug, Error)]
@@ -51,6 +54,9 @@ pub enum PurgeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It was asked to stop.
+    #[error("{0}: stopped before it was written anew; the next run goes on")]
+    Stopped(PathBuf),
     /// Too little room to write the file anew.
     #[error("{folder}: {needed} bytes are needed to write the database anew and {free} are free: make room")]
     NoRoom {
@@ -269,15 +275,19 @@ impl Purged {
         Ok(busy.map_err(of(&self.path))? == 0)
     }
 
-    /// Writes the whole file anew, without what its free pages hold.
-    pub fn renew(&self) -> Result<(), PurgeError> {
+    /// Writes the whole file anew, without what its free pages hold, unless it is to stop: then the file is as it was.
+    pub fn renew(&self, stop: &CancellationToken) -> Result<(), PurgeError> {
         let size = std::fs::metadata(&self.path).map_err(at(&self.path))?.len();
         let folder = self.path.parent().unwrap_or(&self.path).to_owned();
         let (free, needed) = (free(&folder).map_err(at(&folder))?, size.saturating_mul(2));
         if free < needed {
             return Err(PurgeError::NoRoom { folder, needed, free });
         }
-        self.connection.execute_batch("VACUUM").map_err(of(&self.path))?;
+        let (told, stop) = (of(&self.path), stop.clone());
+        self.connection.progress_handler(STEPS, Some(move || stop.is_cancelled())).map_err(&told)?;
+        let written = self.connection.execute_batch("VACUUM");
+        self.connection.progress_handler(0, None::<fn() -> bool>).map_err(&told)?;
+        written.map_err(&told)?;
         self.cut_log().map(|_| ())
     }
 
@@ -362,10 +372,39 @@ fn of(path: &Path) -> impl Fn(rusqlite::Error) -> PurgeError + use<> {
     let path = path.to_owned();
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => PurgeError::Busy(path.clone()),
+        Some(ErrorCode::OperationInterrupted) => PurgeError::Stopped(path.clone()),
         _ => PurgeError::Sqlite { path: path.clone(), told: words(&error.to_string()) },
     }
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> PurgeError + '_ {
     move |source| PurgeError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_to_be_written_anew_is_as_it_was_where_that_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE kept AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000) \
+                 SELECT n, 'the text number ' || n AS text FROM c; \
+                 CREATE TABLE gone AS SELECT * FROM kept; DROP TABLE gone",
+            )
+            .unwrap();
+        let free = || connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0)).unwrap();
+        let (file, before, stop) =
+            (Purged::open(&path).unwrap(), std::fs::read(&path).unwrap(), CancellationToken::new());
+        stop.cancel();
+        assert!(matches!(file.renew(&stop), Err(PurgeError::Stopped(_))));
+        assert!(free() > 0 && std::fs::read(&path).unwrap() == before);
+        file.renew(&CancellationToken::new()).unwrap();
+        assert_eq!(free(), 0);
+        assert!(std::fs::read_dir(folder.path()).unwrap().count() == 1, "no journal is left");
+    }
 }

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::bank::net::postgres::{NoConnection, Trouble};
+use crate::bank::net::postgres::{HIDDEN, NoConnection, Trouble};
 use crate::bank::qdrant::QdrantError;
 use crate::domain::PointId;
 
@@ -122,6 +122,7 @@ impl PgvectorError {
             Some("XX001" | "XX002" | "58030" | "58P01") => {
                 Self::Damaged { place, sqlstate: sqlstate.unwrap_or_default() }
             }
+            Some("42501") if told == HIDDEN => Self::Denied { place, told },
             Some("42501") => Self::Denied { place, told: "does not let this user read or change the table".to_owned() },
             Some("55P03") => {
                 let told = "has somebody who keeps rows of the table locked for more than 10 s".to_owned();

@@ -6,8 +6,8 @@ mod error;
 mod pgvector;
 mod walk;
 
-use super::Secrets;
 use super::qdrant::{Client, Wanted};
+use super::{Meter, Secrets};
 use crate::domain::{PointId, VectorStore};
 use crate::engine::integrity::vectors::{Collection, Shards};
 
@@ -131,12 +131,12 @@ impl VectorSource {
         Ok(())
     }
 
-    /// Has a server of PostgreSQL free what is left of removed rows, after it waited for those who still see such that were just
-    /// `removed`; Qdrant does so by itself. The error says, for people, why it did not.
-    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
+    /// Has a server of PostgreSQL free what is left of removed rows, after it waited for those who still see them, until it is to
+    /// stop; Qdrant does so by itself. The error says, for people, why it did not.
+    pub async fn vacuum(&self, meter: &Meter) -> Result<(), String> {
         match self {
             Self::Qdrant { .. } => Ok(()),
-            Self::Pgvector(table) => table.0.vacuum(removed).await,
+            Self::Pgvector(table) => table.0.vacuum(meter).await,
         }
     }
 

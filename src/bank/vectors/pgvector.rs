@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::Reading;
 use super::error::PgvectorError;
-use crate::bank::Secrets;
 use crate::bank::net::postgres::{connect, failed, heard};
 use crate::bank::net::secret::Held;
 use crate::bank::net::vacuum::vacuum;
+use crate::bank::{Meter, Secrets};
 use crate::domain::{Payload, PgvectorEndpoint, Point, PointId};
 use crate::engine::integrity::sqlite::uuid;
 use crate::engine::integrity::vectors::{Collection, Colour, Dense, Distance, payload};
@@ -171,13 +171,17 @@ impl Table {
         Ok(())
     }
 
-    /// Has the server free what is left of removed rows; the error says, for people, why it did not.
-    pub async fn vacuum(&self, removed: bool) -> Result<(), String> {
-        let told = |error: PgvectorError| error.to_string();
-        let mut session = Session::begin(&self.url).await.map_err(told)?;
-        session.run("COMMIT".to_owned()).await.map_err(told)?;
+    /// Has the server free what is left of removed rows, until it is to stop; the error says, for people, why it did not.
+    pub async fn vacuum(&self, meter: &Meter) -> Result<(), String> {
+        let opening = async {
+            let mut session = Session::begin(&self.url).await?;
+            session.run("COMMIT".to_owned()).await?;
+            Ok::<_, PgvectorError>(session)
+        };
+        let opened = meter.unless_cancelled(opening).await.map_err(|cancelled| cancelled.to_string())?;
+        let mut session = opened.map_err(|error| error.to_string())?;
         let place = session.place.clone();
-        let done = vacuum(&mut session.connection, &place, &[quoted(&self.name)], removed).await;
+        let done = vacuum(&mut session.connection, (&self.url, &place), &[quoted(&self.name)], meter).await;
         session.end().await;
         done
     }

@@ -77,7 +77,7 @@ impl Known {
     /// Whether more points are missing than the set gives back to a table.
     fn lacks(&self, event: &CorruptionEvent) -> bool {
         let given = self.table.map(|table| table.missing);
-        let embeddable = |points: &PointsKnown| given.is_some_and(|given| points.embeddable > given);
+        let embeddable = |points: &PointsKnown| given.is_some_and(|given| points.embeddable_beside(given) > 0);
         event.invariant.as_deref() == Some("I1")
             && self.points.as_ref().is_some_and(|p| p.as_ref().is_ok_and(embeddable))
     }
@@ -405,6 +405,7 @@ mod tests {
         (model, counts).prop_map(|(model, counts)| PointsKnown {
             model,
             seconds_per_thousand: None,
+            missing: counts[0] + counts[5],
             embeddable: counts[0],
             bytes: counts[0] * 9,
             originals: counts[1],

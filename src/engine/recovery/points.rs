@@ -24,7 +24,9 @@ pub struct PointsKnown {
     pub model: Model,
     /// How long it takes for a thousand texts; none where that was not seen.
     pub seconds_per_thousand: Option<u64>,
-    /// Live memories without a point which have a text and a user.
+    /// Live memories without a point.
+    pub missing: u64,
+    /// Those of them which have a text and a user.
     pub embeddable: u64,
     /// How long these texts are, in bytes.
     pub bytes: u64,
@@ -41,6 +43,14 @@ pub struct PointsKnown {
     pub broken: u64,
     /// Texts of rows changed although no time did: that of a row may be the wrong one.
     pub rotten: bool,
+}
+
+impl PointsKnown {
+    /// How many are embedded at most where a set gives back so many of the missing points: these may be of memories which
+    /// could not be embedded.
+    pub(super) fn embeddable_beside(&self, given: u64) -> u64 {
+        self.embeddable.min(self.missing.saturating_sub(given))
+    }
 }
 
 /// What is done to single points.
@@ -131,8 +141,11 @@ impl Repair {
         };
         let steps = match self {
             Self::Embed => {
-                let detail = format!("texts of {} bytes in all, {by}", known.bytes);
-                vec![step(RepairAction::ReEmbed, known.embeddable.saturating_sub(given), proven, 0, detail)]
+                let unsure = given > 0 && known.missing > known.embeddable;
+                let fewer =
+                    if unsure { "; fewer where the set has no point of those without a text or a user" } else { "" };
+                let detail = format!("texts of {} bytes in all, {by}{fewer}", known.bytes);
+                vec![step(RepairAction::ReEmbed, known.embeddable_beside(given), proven, 0, detail)]
             }
             Self::Orphans if known.broken > 0 => {
                 let broken = known.broken;

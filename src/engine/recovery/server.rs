@@ -121,6 +121,7 @@ mod tests {
         let points = PointsKnown {
             model: Model::Proven("m".to_owned()),
             seconds_per_thousand: None,
+            missing: 5,
             embeddable: 5,
             bytes: 50,
             originals: 0,
@@ -140,6 +141,12 @@ mod tests {
             let planned = plan(&events, &known(missing, Ok(points.clone())));
             let steps: Vec<_> = planned.plan.steps.iter().map(|step| (step.action, step.items)).collect();
             assert_eq!((steps, planned.plan.unmended.len()), (expected, 0));
+        }
+        // Of eight, three cannot be embedded: the set may have those as well as others.
+        for (given, expected) in [(2, vec![5]), (5, vec![3]), (8, vec![])] {
+            let planned = plan(&events, &known(given, Ok(PointsKnown { missing: 8, ..points.clone() })));
+            let embeds = planned.plan.steps.iter().filter(|step| step.action == RepairAction::ReEmbed);
+            assert_eq!(embeds.map(|step| step.items).collect::<Vec<_>>(), expected);
         }
         let undeclared = PointsKnown { model: Model::Undeclared, ..points };
         let planned = plan(&events, &known(3, Ok(undeclared)));

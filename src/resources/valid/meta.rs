@@ -11,6 +11,9 @@ use crate::resources::rules;
 /// The annotation that asks for a run at once: `TOKEN`, on a policy also `TOKEN/SCHEDULE`.
 pub const RUN_NOW: &str = "memorybank.dev/run-now";
 
+/// The annotation of a record which says that a document declared it: the digest of its spec.
+pub const SPEC_DIGEST: &str = "memorybank.dev/spec-digest";
+
 /// The longest run-now token.
 const MAX_TOKEN: usize = 63;
 

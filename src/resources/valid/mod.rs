@@ -20,7 +20,7 @@ mod waiver;
 pub use audit::ValidAudit;
 pub use bank::{SecretUse, ValidBank, ValidVolume, VolumeSource};
 pub use check::ValidCheck;
-pub use meta::{Meta, Origin, RUN_NOW, RunNow};
+pub use meta::{Meta, Origin, RUN_NOW, RunNow, SPEC_DIGEST};
 pub use policy::{ValidPolicy, ValidSchedule};
 pub use recovery::ValidRecovery;
 pub use route::check_route;

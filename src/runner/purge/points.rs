@@ -77,7 +77,7 @@ impl<E: Exchange> Runner<E> {
         }
     }
 
-    /// Has a server free what is left of points, and of entities, that were just removed or changed; for people, why it did not.
+    /// Has a server free what is left of points, and of entities, where some were removed or changed; for people, why it did not.
     pub(super) async fn free(
         &self,
         spec: &RunSpec,
@@ -86,15 +86,18 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
     ) -> Result<Result<(), String>, String> {
         let secrets = FolderSecrets::new(&self.places.secrets);
-        let told = |error: VectorError| error.to_string();
-        let work = async {
-            for (store, removed) in [(store.clone(), points), (of_entities(store), entities)] {
-                let source = VectorSource::open(&spec.namespace, &store, &secrets).await.map_err(told)?;
-                source.vacuum(removed).await?;
+        let of = [(store.clone(), points), (of_entities(store), entities)];
+        for (store, _) in of.into_iter().filter(|(_, changed)| *changed) {
+            let freed = match VectorSource::open(&spec.namespace, &store, &secrets).await {
+                Ok(source) => source.vacuum(meter).await,
+                Err(error) => Err(error.to_string()),
+            };
+            meter.check().map_err(told)?;
+            if freed.is_err() {
+                return Ok(freed);
             }
-            Ok(())
-        };
-        meter.unless_cancelled(work).await.map_err(self::told)
+        }
+        Ok(Ok(()))
     }
 
     /// Takes memories out of the links of entities; entities that are of no other memory go. How many of both.

@@ -43,6 +43,7 @@ impl Taker for Count<'_> {
         self.known.orphans += has(Fault::Orphan);
         self.known.unhashed +=
             batch.iter().filter(|one| one.faults.has(Fault::HashAbsent) && one.data.is_some()).count() as u64;
+        self.known.missing += has(Fault::Missing);
         let missing = self.sides.missing(&batch).await?;
         self.known.embeddable += missing.len() as u64;
         self.known.bytes += missing.iter().map(|memory| memory.content.len() as u64).sum::<u64>();
@@ -155,6 +156,7 @@ impl<E: Exchange> Runner<E> {
         let known = PointsKnown {
             model,
             seconds_per_thousand: rate.map(|rate| (rate * 1_000).as_secs() + 1),
+            missing: 0,
             embeddable: 0,
             bytes: 0,
             originals: 0,
