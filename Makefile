@@ -1,6 +1,8 @@
 # The few commands of the project. `make run` and `make test` need nothing but Rust; what `make test` skips it names.
 
 CARGO := cargo --locked
+# Most tests wait for servers: there may be more of them at once than there are cores.
+export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 BIN := target/debug/memorybank
 SAMPLE := target/sample
 LOCAL := $(BIN) local --config $(SAMPLE)/config --data $(SAMPLE)/data --once --now

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use kube::CustomResourceExt;
-use kube::core::cel;
+use kube_cel::Validator;
 use memorybank::resources::{
     AlertRoute, FindingWaiver, IntegrityCheck, MaintenancePolicy, MaintenanceRun, MemoryBank, Origin, Recovery,
     SecurityAudit, ValidAudit, ValidBank, ValidCheck, ValidPolicy, ValidRecovery, ValidRun, Violation, check_route,
@@ -174,8 +174,9 @@ fn rules_over_changes_refuse_what_may_not_change() {
 
 /// The messages of the rules that a change breaks.
 fn changed<T: CustomResourceExt + Serialize + DeserializeOwned>(old: &Value, new: &Value) -> Vec<String> {
-    let typed = |document: &Value| serde_json::from_value::<T>(document.clone()).unwrap();
-    let judged = cel::validate_cel_update(&typed(new), &typed(old));
+    let typed =
+        |document: &Value| serde_json::to_value(serde_json::from_value::<T>(document.clone()).unwrap()).unwrap();
+    let judged = Validator::new().validate(&schema(&T::crd()), &typed(new), Some(&typed(old)));
     judged.err().into_iter().flat_map(|errors| errors.into_vec().into_iter().map(|e| e.message)).collect()
 }
 
@@ -197,8 +198,10 @@ where
 {
     // What the type cannot hold, the schema refuses.
     let Ok(resource) = serde_json::from_value::<T>(document.clone()) else { return Ok(BTreeSet::new()) };
-    let rules = rule_messages(&schema(&T::crd()));
-    let by_cel: BTreeSet<String> = match cel::validate_cel(&resource) {
+    let schema = schema(&T::crd());
+    let rules = rule_messages(&schema);
+    let object = serde_json::to_value(&resource).unwrap();
+    let by_cel: BTreeSet<String> = match Validator::new().validate(&schema, &object, None) {
         Ok(()) => BTreeSet::new(),
         Err(errors) => errors.into_vec().into_iter().map(|e| e.message).collect(),
     };
