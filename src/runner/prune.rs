@@ -27,7 +27,7 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        let mut verified = Ok(None);
+        let mut verified = None;
         match self.repository(&spec.namespace, &spec.bank).await {
             Ok(repository) => {
                 verified = self.prune_sets(&repository, &pruning.retention, copies, meter, body).await?;
@@ -44,7 +44,7 @@ impl<E: Exchange> Runner<E> {
         }
     }
 
-    /// Removes the sets that no retention keeps; when the newest was begun that is verified still, or for people, what that lacks.
+    /// Removes the sets that no retention keeps; when the newest was begun that is verified still, and has all of its parts.
     async fn prune_sets(
         &self,
         repository: &Repository,
@@ -52,7 +52,7 @@ impl<E: Exchange> Runner<E> {
         copies: &mut Copies<'_>,
         meter: &Arc<Meter>,
         body: &mut Body,
-    ) -> Result<Result<Option<Timestamp>, String>, String> {
+    ) -> Result<Option<Timestamp>, String> {
         let mut verified = self.verified_sets(copies).await?;
         let told = |error: super::ExchangeError| error.to_string();
         let restored = self.exchange.input(RestoreVerdict::OUTPUT).await.map_err(told)?;
@@ -64,12 +64,6 @@ impl<E: Exchange> Runner<E> {
         let (keep, shared) = (retention.to_vec(), Arc::clone(meter));
         let pruned = blocking(move || backup::prune(&folder, &run, (&known, &always), &keep, &shared)).await?;
         let pruned = pruned.map_err(|error| error.to_string())?;
-        if let Some(lack) = pruned.lack {
-            let why = format!("{lack}: all {} sets stay; look at the repository, back up and verify", pruned.kept);
-            body.checks.push(Check::unknown(SETS, REPOSITORY, &why));
-            body.unmeasured = Some((Reason::NotMeasured, why));
-            return Ok(Err(lack));
-        }
         for name in &pruned.removed {
             tracing::info!(set = %name, "removed a set that no retention keeps");
             verified.remove(&name.to_string());
@@ -83,9 +77,17 @@ impl<E: Exchange> Runner<E> {
             (_, 0) => format!("no set is verified: all {} stay", pruned.kept),
             (_, verified) => format!("{removed} sets removed, {} stay, {verified} of them verified", pruned.kept),
         };
-        body.checks.push(Check::passed(SETS, REPOSITORY, &detail));
+        if pruned.lacks.is_empty() {
+            body.checks.push(Check::passed(SETS, REPOSITORY, &detail));
+        } else {
+            let lacks = pruned.lacks.join("; ");
+            let why =
+                format!("{lacks}: put back what is gone, or remove that set; until then it counts as not verified");
+            body.checks.push(Check::unknown(SETS, REPOSITORY, &why));
+            body.unmeasured = Some((Reason::NotMeasured, why));
+        }
         body.done.push(detail);
-        Ok(Ok(pruned.newest))
+        Ok(pruned.newest)
     }
 
     /// Removes from the vector server the snapshots that backups noted as theirs and left there.

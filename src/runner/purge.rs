@@ -74,22 +74,15 @@ impl Stores {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still, or what that lacks.
+    /// Removes what a purge names. `verified` is when the newest set was begun that is verified still, and has all of its parts.
     pub(super) async fn purge(
         &self,
         spec: &RunSpec,
         purge: &Purge,
-        verified: Result<Option<Timestamp>, String>,
+        verified: Option<Timestamp>,
         meter: &Arc<Meter>,
         body: &mut Body,
     ) -> Result<(), String> {
-        let verified = match verified {
-            Ok(verified) => verified,
-            Err(lack) => {
-                unmeasured(body, MEMORIES, DATABASE, format!("nothing is purged: {lack}; back up and verify first"));
-                return Ok(());
-            }
-        };
         let now = Timestamp::now();
         let fresh = SignedDuration::from_secs(i64::from(purge.backup_max_age_seconds));
         let Some(verified) = verified.filter(|begun| now.duration_since(*begun) <= fresh) else {
@@ -123,7 +116,7 @@ impl<E: Exchange> Runner<E> {
             }
         };
         // What an earlier run noted is looked for by this one, or stays noted.
-        let mut proven = due.deleted.is_some() || mark.ids.is_empty();
+        let mut proven = due.deleted.is_some() || !mark.memories && (due.accesses.is_some() || !mark.open);
         if let Some(before) = due.deleted
             && let Err((id, component, why)) = self.deleted(spec, &stores, before, &mut mark, meter, body).await?
         {
@@ -154,7 +147,7 @@ impl<E: Exchange> Runner<E> {
         meter: &Arc<Meter>,
     ) -> Result<Result<u64, String>, String> {
         let Rows::Server(server) = rows else { return some(Log::Accesses(rows), before, meter).await };
-        mark.note(&[], &[]).map_err(|error| format!("{OPEN}: {error}"))?;
+        mark.note_accesses().map_err(|error| format!("{OPEN}: {error}"))?;
         let removed = match some(Log::Accesses(rows), before, meter).await? {
             Ok(removed) => removed,
             Err(why) => return Ok(Err(why)),

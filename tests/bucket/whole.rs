@@ -90,7 +90,7 @@ fn a_set_is_made_read_back_restored_and_pruned() {
     assert_eq!(names(&s3).len(), 5);
     let retention = Retention { last: 1, daily: 0, weekly: 0, monthly: 0 };
     let prune = [Work::Prune(Pruning { retention: vec![retention], purge: None })];
-    // While a part of the newest is gone no other set goes.
+    // While a part of the newest is gone the one before it does not go either.
     let newest = bed.set().file_name().unwrap().to_str().unwrap().to_owned();
     let part = s3.bucket().join(PLACE).join(&newest).join("sqlite/history.db.zst");
     let aside = bed.path("aside.zst");

@@ -21,8 +21,8 @@ pub struct Pruned {
     pub verified: usize,
     /// When the newest of these was begun.
     pub newest: Option<Timestamp>,
-    /// For people, what the newest of these lacks by now: then nothing goes.
-    pub lack: Option<String>,
+    /// For people, which that were verified lack something by now: they stay, and do not count as verified.
+    pub lacks: Vec<String>,
 }
 
 /// Removes the sets of a bank that none of the retentions keeps, and what runs left that were killed. A set counts as
@@ -52,29 +52,31 @@ fn locked(
 ) -> Result<Pruned, BackupError> {
     repository.clean()?;
     let mut sets = Vec::new();
-    let mut newest = None;
-    for name in repository.sets()? {
+    let (mut lacks, mut torn) = (Vec::new(), Vec::new());
+    // From the newest on, until one is whole: it is the one that never goes.
+    let mut whole = false;
+    for name in repository.sets()?.into_iter().rev() {
         meter.check()?;
-        let found = verified(repository, &name, known)?;
-        sets.push(Standing { name: name.clone(), verified: found.is_some() });
-        // They come oldest first.
-        newest = found.map(|manifest| (name, manifest)).or(newest);
-    }
-    if let Some((name, manifest)) = newest
-        && let Some(part) = repository.set(&name).lack(&manifest.parts)?
-    {
-        let (path, bytes) = (&part.path, part.stored_bytes);
-        let lack = Some(format!("set {name}, which was verified, has {path} with {bytes} bytes no more"));
-        return Ok(Pruned { kept: sets.len(), lack, ..Pruned::default() });
+        let mut found = verified(repository, &name, known)?;
+        if let Some(manifest) = found.as_ref().filter(|_| !whole) {
+            if let Some(lack) = repository.set(&name).lack(&manifest.parts)? {
+                lacks.push(format!("set {name}, which was verified, {lack}"));
+                torn.push(name.clone());
+                found = None;
+            } else {
+                whole = true;
+            }
+        }
+        sets.push(Standing { name, verified: found.is_some() });
     }
     let mut gone = doomed(&sets, retention);
-    gone.retain(|name| !always.contains(&name.to_string()));
+    gone.retain(|name| !always.contains(&name.to_string()) && !torn.contains(name));
     gone.sort();
     let verified = sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).count();
     meter.grow(gone.len() as u64);
     let newest =
         sets.iter().filter(|set| set.verified && !gone.contains(&set.name)).map(|set| set.name.started()).max();
-    let mut pruned = Pruned { kept: sets.len() - gone.len(), verified, newest, ..Pruned::default() };
+    let mut pruned = Pruned { removed: Vec::new(), kept: sets.len() - gone.len(), verified, newest, lacks };
     for name in gone {
         meter.check()?;
         lock.renew()?;

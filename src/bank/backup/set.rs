@@ -62,8 +62,8 @@ impl Set {
         }
     }
 
-    /// The first of its parts that is not there with the size that the manifest tells; none of them is read.
-    pub(super) fn lack<'a>(&self, parts: &'a [Part]) -> Result<Option<&'a Part>, BackupError> {
+    /// For people, what it lacks: a part that is not there with the size that the manifest tells. None of them is read.
+    pub(super) fn lack(&self, parts: &[Part]) -> Result<Option<String>, BackupError> {
         let sizes = match self {
             Self::Folder(folder) => {
                 let mut sizes = BTreeMap::new();
@@ -71,15 +71,25 @@ impl Set {
                     let path = folder.join(&part.path);
                     match path.symlink_metadata() {
                         Ok(found) if found.is_file() => drop(sizes.insert(part.path.clone(), found.len())),
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+                        Err(error)
+                            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                        {
+                            return Err(at(&path)(error));
+                        }
                         _ => {}
                     }
                 }
                 sizes
             }
-            Self::Bucket(bucket) => bucket.wait(bucket.sizes(MAX_FILES))?.unwrap_or_default(),
+            Self::Bucket(bucket) => match bucket.wait(bucket.sizes(MAX_FILES))? {
+                Ok(sizes) => sizes,
+                Err(name) => {
+                    return Ok(Some(format!("has {name} besides more than {MAX_FILES} others, as no set has")));
+                }
+            },
         };
-        Ok(parts.iter().find(|part| sizes.get(&part.path) != Some(&part.stored_bytes)))
+        let lacking = parts.iter().find(|part| sizes.get(&part.path) != Some(&part.stored_bytes));
+        Ok(lacking.map(|Part { path, stored_bytes, .. }| format!("has {path} with {stored_bytes} bytes no more")))
     }
 
     /// One of its files, and how many bytes it has; none where it is not there.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use reqwest::Url;
 use sqlx::ConnectOptions as _;
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSslMode};
 
 use super::address::{AddressError, resolve};
@@ -108,7 +107,12 @@ fn options(url: &str, statement_timeout: &'static str) -> Option<PgConnectOption
     Some(
         options
             .application_name("memorybank")
-            .options([("statement_timeout", statement_timeout), ("default_transaction_read_only", "on")])
+            .options([
+                ("statement_timeout", statement_timeout),
+                ("default_transaction_read_only", "on"),
+                // Rows that the user may not see are an error, and not left out.
+                ("row_security", "off"),
+            ])
             .disable_statement_logging(),
     )
 }
@@ -144,16 +148,17 @@ pub(in crate::bank) const HIDDEN: &str =
     "hides rows of a table from this user by a policy (row level security), for it has no BYPASSRLS";
 
 /// Whether it is a policy that lets nothing be read, and no right that is missing: the code of both is the same.
-fn hides(error: &dyn DatabaseError) -> bool {
-    error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some("check_enable_rls")
+pub(in crate::bank) fn hides(error: &sqlx::Error) -> bool {
+    let answer = error.as_database_error().and_then(|answer| answer.try_downcast_ref::<PgDatabaseError>());
+    answer.and_then(PgDatabaseError::routine) == Some("check_enable_rls")
 }
 
 /// Without the server's own words: they tell who logs in.
 pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
     let trouble = |told: String, sqlstate| Trouble { place: place.to_owned(), told, sqlstate };
     match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default();
+        sqlx::Error::Database(answer) => {
+            let code = answer.code().unwrap_or_default();
             let told = match code.as_ref() {
                 code if code.starts_with("28") => {
                     format!("does not accept the user or the password (SQLSTATE {code})")
@@ -161,7 +166,7 @@ pub(in crate::bank) fn failed(error: &sqlx::Error, place: &str) -> Trouble {
                 "3D000" => "has no database of that name: look at its log".to_owned(),
                 "53300" => "has no connection left: look at its log".to_owned(),
                 "53100" => "has no room left on its disk (SQLSTATE 53100): make room there".to_owned(),
-                "42501" if hides(error.as_ref()) => HIDDEN.to_owned(),
+                "42501" if hides(error) => HIDDEN.to_owned(),
                 "57P03" => "is starting up or shutting down: look at its log".to_owned(),
                 _ => format!("answers with an error (SQLSTATE {code}): look at its log"),
             };

@@ -1,6 +1,5 @@
 //! Has a server free what is left of rows that were removed.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -18,8 +17,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Whether the user may look after a table: the server passes over others with a warning alone.
 const OURS: &str = "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.quote_ident(current_user) \
     FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
-/// All transactions of until now that wrote.
-const NEWEST: &str = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1";
+/// All transactions of until now that wrote, and which session this is.
+const NEWEST: &str =
+    "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1, pg_catalog.pg_backend_pid()";
 /// Who may still see what they removed: transactions, replicas that ask for it, and what was prepared.
 const HOLDERS: &str = "SELECT ((SELECT count(*) FROM pg_catalog.pg_stat_activity a \
       WHERE a.pid <> pg_catalog.pg_backend_pid() AND coalesce(a.backend_type, '') <> 'autovacuum worker' \
@@ -30,13 +30,11 @@ const HOLDERS: &str = "SELECT ((SELECT count(*) FROM pg_catalog.pg_stat_activity
         AND pg_catalog.age(p.transaction) >= pg_catalog.age(x.id)))::int8 \
     FROM (SELECT ($1::text::int8 % 4294967296)::text::xid AS id) x";
 
-/// Which session of the server a connection is.
-const OWN: &str = "SELECT pg_catalog.pg_backend_pid()";
 /// Ends the statement of a session, where that is a vacuum of ours.
 const CANCEL: &str = "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
-    WHERE pid = $1 AND usename = current_user AND application_name = 'memorybank' AND query LIKE 'VACUUM %'";
-/// How long that may take.
-const ENDING: Duration = Duration::from_secs(5);
+    WHERE pid = $1 AND usename = session_user AND application_name = 'memorybank' AND query LIKE 'VACUUM %'";
+/// How long a short answer may take.
+const SHORTLY: Duration = Duration::from_secs(5);
 
 /// Vacuums tables, named with their schemas and quoted, outside of any transaction, once nobody sees rows any more that were
 /// removed from them before; where it is to stop, on the server too. The error says, for people, what of it could not be done.
@@ -46,41 +44,42 @@ pub(in crate::bank) async fn vacuum(
     tables: &[String],
     meter: &Meter,
 ) -> Result<(), String> {
-    let session = OnceLock::new();
-    match meter.unless_cancelled(each(connection, place, tables, &session)).await {
+    let (newest, session) = begin(connection).await.map_err(|error| told(&error, place))?;
+    match meter.unless_cancelled(each(connection, place, tables, newest)).await {
         Ok(done) => done,
         Err(cancelled) => {
-            if let Some(session) = session.get() {
-                end(url, *session).await;
-            }
+            end(url, session).await;
             Err(cancelled.to_string())
         }
     }
 }
 
-/// Asks the server to end the vacuum of a session; one that does not hear of it ends it by itself.
-async fn end(url: &str, session: i32) {
-    let Ok((mut connection, _)) = connect(url, "5s").await else { return };
-    let _ = heard(ENDING, sqlx::query(CANCEL).bind(session).execute(&mut connection)).await;
-}
-
-/// One table after another; `session` becomes that of the connection.
-async fn each(
-    connection: &mut PgConnection,
-    place: &str,
-    tables: &[String],
-    session: &OnceLock<i32>,
-) -> Result<(), String> {
-    let told = |error: sqlx::Error| match error.as_database_error().and_then(DatabaseError::code).as_deref() {
-        Some("55P03") => format!("somebody keeps a table at {place} locked for more than 10 s; the next run goes on"),
-        _ => format!("the database at {place} {}", failed(&error, place).told),
-    };
+/// The newest transaction until now, and which session of the server this is.
+async fn begin(connection: &mut PgConnection) -> Result<(i64, i32), sqlx::Error> {
     // An index over vectors takes its time.
     for setting in ["SET statement_timeout = '15min'", "SET lock_timeout = '10s'"] {
-        heard(SILENCE, sqlx::query(setting).execute(&mut *connection)).await.map_err(told)?;
+        heard(SHORTLY, sqlx::query(setting).execute(&mut *connection)).await?;
     }
-    let row = heard(SILENCE, sqlx::query(NEWEST).fetch_one(&mut *connection)).await;
-    let newest: i64 = row.and_then(|row| row.try_get(0)).map_err(told)?;
+    let row = heard(SHORTLY, sqlx::query(NEWEST).fetch_one(&mut *connection)).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+fn told(error: &sqlx::Error, place: &str) -> String {
+    match error.as_database_error().and_then(DatabaseError::code).as_deref() {
+        Some("55P03") => format!("somebody keeps a table at {place} locked for more than 10 s; the next run goes on"),
+        _ => format!("the database at {place} {}", failed(error, place).told),
+    }
+}
+
+/// Asks the server to end the vacuum of a session; where it does not hear of it, that ends by its own limit.
+async fn end(url: &str, session: i32) {
+    let Ok((mut connection, _)) = connect(url, "5s").await else { return };
+    let _ = heard(SHORTLY, sqlx::query(CANCEL).bind(session).execute(&mut connection)).await;
+}
+
+/// One table after another, once nobody sees any more what transactions up to the newest removed.
+async fn each(connection: &mut PgConnection, place: &str, tables: &[String], newest: i64) -> Result<(), String> {
+    let told = |error: sqlx::Error| told(&error, place);
     let begun = tokio::time::Instant::now();
     loop {
         let asked = sqlx::query(HOLDERS).bind(newest.to_string()).fetch_one(&mut *connection);
@@ -96,9 +95,6 @@ async fn each(
         }
         tokio::time::sleep(LOOK).await;
     }
-    let row = heard(SILENCE, sqlx::query(OWN).fetch_one(&mut *connection)).await;
-    let own = row.and_then(|row| row.try_get(0)).map_err(told)?;
-    session.get_or_init(|| own);
     let mut foreign = Vec::new();
     for table in tables {
         let asked = sqlx::query(OURS).bind(table).fetch_optional(&mut *connection);

@@ -3,9 +3,9 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use crate::bank::net::postgres::{NoConnection, connect, failed, heard};
+use crate::bank::net::postgres::{HIDDEN, NoConnection, connect, failed, heard, hides};
 use crate::engine::integrity::postgres::Answer;
 
 /// How long one statement may take; the largest table of a bank is read in less.
@@ -14,6 +14,10 @@ const STATEMENT: &str = "15min";
 const SILENCE: Duration = Duration::from_mins(16);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Whether no rows are left out for want of a right.
+const SEES_ALL: &str = "SELECT pg_catalog.current_setting('row_security') = 'off' OR NOT EXISTS ( \
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid))";
 
 /// One session with the server, which reads unless a transaction says otherwise, and the schema that is looked at.
 #[derive(Debug)]
@@ -42,9 +46,14 @@ impl Session {
         }
     }
 
-    /// From here on rows that the user may not see are an error, and not left out.
+    /// Makes it an error that rows could be left out which the user may not see. The log-in asks for that; a pool may pass over
+    /// what a log-in asks.
     pub async fn see_all(&mut self) -> Answer<()> {
-        self.ask("SET row_security = off").await.map(drop)
+        let rows = self.ask(SEES_ALL).await?;
+        match rows.first().and_then(|row| row.try_get(0).ok()) {
+            Some(true) => Ok(()),
+            _ => Err(format!("the database at {} {HIDDEN}", self.place)),
+        }
     }
 
     /// The rows of a question. `$1` is the schema, where the question has it.
@@ -82,7 +91,7 @@ impl Session {
     /// An error in words for people.
     pub fn told(&self, error: &sqlx::Error) -> String {
         match error.as_database_error().and_then(DatabaseError::code).as_deref() {
-            Some("42501") => "the user of the bank's url may not do this".to_owned(),
+            Some("42501") if !hides(error) => "the user of the bank's url may not do this".to_owned(),
             Some("57014") => "took longer than 15 minutes".to_owned(),
             _ => format!("the database at {} {}", self.place, failed(error, &self.place).told),
         }

@@ -26,7 +26,7 @@ pub struct PointsKnown {
     pub seconds_per_thousand: Option<u64>,
     /// Live memories without a point.
     pub missing: u64,
-    /// Those of them which have a text and a user.
+    /// Those of them which have a text and a user, and which history does not say were deleted.
     pub embeddable: u64,
     /// How long these texts are, in bytes.
     pub bytes: u64,
@@ -143,8 +143,8 @@ impl Repair {
             Self::Embed => {
                 let unsure = given > 0 && known.missing > known.embeddable;
                 let fewer =
-                    if unsure { "; fewer where the set has no point of those without a text or a user" } else { "" };
-                let detail = format!("texts of {} bytes in all, {by}{fewer}", known.bytes);
+                    if unsure { "; fewer where the set has no point of those that cannot be embedded" } else { "" };
+                let detail = format!("of texts of {} bytes in all, {by}{fewer}", known.bytes);
                 vec![step(RepairAction::ReEmbed, known.embeddable_beside(given), proven, 0, detail)]
             }
             Self::Orphans if known.broken > 0 => {

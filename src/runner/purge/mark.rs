@@ -12,6 +12,10 @@ use crate::domain::Digest;
 /// A mark that is larger is none of ours: a run notes at most 100,000 ids of 33 bytes and 1,000 digests of 65.
 const MAX: u64 = 64 << 20;
 
+/// The lines that say that accesses were about to be removed, and that memories were, their points or their links.
+const ACCESSES: &str = "accesses";
+const MEMORIES: &str = "memories";
+
 /// A file with a line for each memory (its id) and each text (its SHA-256) that was about to be removed.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -19,6 +23,8 @@ pub(super) struct Mark {
     path: Option<PathBuf>,
     /// Whether an earlier run left it.
     pub open: bool,
+    /// Whether that one was about more than accesses.
+    pub memories: bool,
     /// The memories.
     pub ids: BTreeSet<u128>,
     /// The texts, by their SHA-256.
@@ -29,10 +35,11 @@ impl Mark {
     /// What earlier runs left. The error is in words for people.
     pub fn read(path: Option<&Path>) -> Result<Self, String> {
         let Some(path) = path else {
-            return Ok(Self { path: None, open: true, ids: BTreeSet::new(), texts: BTreeSet::new() });
+            return Ok(Self { path: None, open: true, memories: false, ids: BTreeSet::new(), texts: BTreeSet::new() });
         };
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let mut mark = Self { path: Some(path.to_owned()), open: false, ids: BTreeSet::new(), texts: BTreeSet::new() };
+        let (ids, texts) = (BTreeSet::new(), BTreeSet::new());
+        let mut mark = Self { path: Some(path.to_owned()), open: false, memories: false, ids, texts };
         match path.metadata() {
             Ok(found) if found.len() > MAX => return Err(told(&"it is too large to be a purge's mark: look at it")),
             Ok(_) => mark.open = true,
@@ -40,7 +47,9 @@ impl Mark {
             Err(error) => return Err(told(&error)),
         }
         // A line that was not written to its end is of something that was not removed.
-        for line in std::fs::read_to_string(path).map_err(|error| told(&error))?.lines() {
+        let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        mark.memories = text.trim().is_empty() || text.lines().any(|line| !["", ACCESSES].contains(&line));
+        for line in text.lines() {
             match line.len() {
                 32 => mark.ids.extend(u128::from_str_radix(line, 16)),
                 64 => mark.texts.extend(line.parse::<Digest>()),
@@ -50,23 +59,32 @@ impl Mark {
         Ok(mark)
     }
 
-    /// Notes what is about to be removed, if only that something is; on the disk before this returns.
+    /// Notes that accesses are about to be removed; on the disk before this returns.
+    pub fn note_accesses(&self) -> io::Result<()> {
+        self.append(&format!("{ACCESSES}\n"))
+    }
+
+    /// Notes what is about to be removed of memories, if only that something is; on the disk before this returns.
     pub fn note(&mut self, ids: &[u128], texts: &[Digest]) -> io::Result<()> {
         self.ids.extend(ids);
         self.texts.extend(texts);
-        let Some(path) = &self.path else { return Ok(()) };
-        // The last line before may not have been written to its end.
-        let mut lines = String::from("\n");
+        let mut lines = format!("{MEMORIES}\n");
         for id in ids {
             let _ = writeln!(lines, "{id:032x}");
         }
         for text in texts {
             let _ = writeln!(lines, "{text}");
         }
+        self.append(&lines)
+    }
+
+    fn append(&self, lines: &str) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         let folder = path.parent().unwrap_or(path);
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        file.write_all(lines.as_bytes())?;
+        // The last line before may not have been written to its end.
+        file.write_all(format!("\n{lines}").as_bytes())?;
         file.sync_all()?;
         File::open(folder)?.sync_all()
     }
@@ -91,7 +109,11 @@ mod tests {
         let path = folder.path().join("bank/purge-open");
         let mut mark = Mark::read(Some(&path)).unwrap();
         assert!(!mark.open);
+        mark.note_accesses().unwrap();
+        let next = Mark::read(Some(&path)).unwrap();
+        assert_eq!((next.open, next.memories), (true, false));
         mark.note(&[], &[]).unwrap();
+        assert!(Mark::read(Some(&path)).unwrap().memories);
         mark.note(&[7, 9], &[Digest::of(b"tea")]).unwrap();
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "0000000000").unwrap();
         let next = Mark::read(Some(&path)).unwrap();

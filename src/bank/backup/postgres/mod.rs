@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use crate::bank::Secrets;
-use crate::bank::net::postgres::{NoConnection, connect, failed, heard};
+use crate::bank::net::postgres::{NoConnection, connect, failed, heard, hides};
 use crate::bank::net::secret::Held;
 use crate::bank::vectors::ENTITIES;
 use crate::domain::{PgvectorEndpoint, PostgresEndpoint, SecretKey};
@@ -170,7 +170,9 @@ impl Dump {
 /// An error in words for people.
 fn told(error: &sqlx::Error, place: &str) -> String {
     match error.as_database_error().and_then(DatabaseError::code).as_deref() {
-        Some("42501") => "the user of the bank's url may not read all of its tables and sequences".to_owned(),
+        Some("42501") if !hides(error) => {
+            "the user of the bank's url may not read all of its tables and sequences".to_owned()
+        }
         Some("55P03") => format!("somebody keeps a table at {place} locked for more than 60 s"),
         _ => format!("the database at {place} {}", failed(error, place).told),
     }

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::ServerError;
-use crate::bank::net::postgres::{NoConnection, connect, failed, heard};
+use crate::bank::net::postgres::{NoConnection, connect, failed, heard, hides};
 
 /// How long one statement may take, an index over many vectors among them, and how long the server is waited for.
 const STATEMENT: &str = "6h";
@@ -165,7 +165,7 @@ impl Session {
 /// An error in words for people.
 pub(super) fn told(error: &sqlx::Error, place: &str) -> String {
     match error.as_database_error().and_then(DatabaseError::code).as_deref() {
-        Some("42501") => format!("the role of the bank's url at {place} may not do this"),
+        Some("42501") if !hides(error) => format!("the role of the bank's url at {place} may not do this"),
         Some("55P03") => format!("somebody keeps a table at {place} locked for more than 10 s"),
         _ => format!("the database at {place} {}", failed(error, place).told),
     }
