@@ -275,7 +275,7 @@ fn what_cannot_be_read_is_told_and_no_half_of_it_is_kept() {
         "GRANT SELECT ON notes TO reader; ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
          CREATE POLICY own ON notes USING (owner = current_user); INSERT INTO notes VALUES (1, 'other')",
     );
-    lacks(&bed, "hidden", "may not read all of its tables");
+    lacks(&bed, "hidden", "row level security");
     server.psql(&database, "ALTER TABLE notes DISABLE ROW LEVEL SECURITY");
     succeeded(&bed.back_up("all"));
 

@@ -338,7 +338,7 @@ async fn times_with_a_zone_and_entities_are_read_too() {
 async fn what_cannot_be_compared_is_unknown() {
     let Some(pair) = Pair::with_qdrant(20) else { return };
     let cases = [
-        ("ALTER TABLE memories ENABLE ROW LEVEL SECURITY", "may not do this"),
+        ("ALTER TABLE memories ENABLE ROW LEVEL SECURITY", "row level security"),
         ("ALTER TABLE memories DISABLE ROW LEVEL SECURITY; REVOKE ALL ON memories FROM reader", "may not do this"),
         ("GRANT SELECT ON memories TO reader; ALTER TABLE memories ALTER id TYPE text", "of type text and not uuid"),
         ("ALTER TABLE memories RENAME TO elsewhere", "is missing"),
