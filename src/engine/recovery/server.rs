@@ -1,7 +1,7 @@
 //! What is done on a bank's PostgreSQL server.
 
 use crate::domain::{CorruptionEvent, RecoveryStep, RepairAction};
-use crate::engine::integrity::vectors::VECTORS;
+use crate::engine::integrity::vectors::{VECTORS, check};
 
 /// What a set would put back into the table of the points. What is overwritten is kept, and has the times of what the set
 /// has.
@@ -9,8 +9,11 @@ use crate::engine::integrity::vectors::VECTORS;
 pub struct TableKnown {
     /// Points that are others than in the set though no time of theirs changed, or that have no time.
     pub changed: u64,
-    /// Points of the set that are gone though their memories live, with the same text.
+    /// Points of the set that are gone though their memories live, with the same text; where the table itself is gone, all
+    /// that would be in it.
     pub missing: u64,
+    /// Where there is no such table: how many points the set has.
+    pub gone: Option<u64>,
 }
 
 /// What a set has of a database that can be restored beside the living one.
@@ -29,13 +32,23 @@ pub(super) const SWITCH: &str = "the living database stays as it is: a person ha
 impl TableKnown {
     /// Whether it is of use against a damage; `content` where that is in points that are there.
     pub(super) fn helps(self, event: &CorruptionEvent, content: bool) -> bool {
-        content && self.changed > 0 || event.invariant.as_deref() == Some("I1") && self.missing > 0
+        content && self.changed > 0
+            || event.invariant.as_deref() == Some("I1") && self.missing > 0
+            || event.check == check::COLLECTION && self.gone.is_some()
     }
 
     /// The step for damage in the content of so many points; of none, what is there stays. Where more points changed than
     /// are damaged, the others may be as somebody wants them.
     pub(super) fn step(self, damaged: u64) -> RecoveryStep {
-        let Self { missing, .. } = self;
+        let Self { missing, gone, .. } = self;
+        if let Some(all) = gone {
+            let detail = format!(
+                "the table is gone, and nothing of it can be lost: it is made anew with {missing} of the {all} points that \
+                 the set has; memories of the others were deleted since, or have another text. It belongs to the role of the \
+                 bank's url: rights of other roles are not in a set"
+            );
+            return step(RepairAction::RestoreCollection, VECTORS, missing, detail);
+        }
         let changed = if damaged == 0 { 0 } else { self.changed };
         let mut detail = format!(
             "{changed} points that are others than in the set though no time changed, and {missing} that are gone, as the \
@@ -98,7 +111,7 @@ mod tests {
         let zero = event("vectors-values", VECTORS, "vector/zero", CorruptionType::FileCorruption);
         let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
         for (changed, missing, cured) in [(0, 0, vec![]), (1, 0, vec![0]), (0, 3, vec![1]), (1, 3, vec![0, 1])] {
-            let table = Some(TableKnown { changed, missing });
+            let table = Some(Ok(TableKnown { changed, missing, gone: None }));
             let known = Known { set: Some("set".to_owned()), table, ..Known::default() };
             let planned = plan(&[zero.clone(), gone.clone()], &known);
             assert_eq!(planned.cures.iter().map(|(event, _)| *event).collect::<Vec<_>>(), cured);
@@ -114,7 +127,7 @@ mod tests {
         let orphan = event("consistency-orphans", VECTORS, "points", CorruptionType::DataInconsistency);
         let known = |missing, points| Known {
             set: Some("set".to_owned()),
-            table: Some(TableKnown { changed: 0, missing }),
+            table: Some(Ok(TableKnown { changed: 0, missing, gone: None })),
             points: Some(points),
             ..Known::default()
         };
@@ -151,12 +164,34 @@ mod tests {
 
     #[test]
     fn more_changed_points_than_are_damaged_are_no_damage_by_themselves() {
-        let known = TableKnown { changed: 40, missing: 3 };
+        let known = TableKnown { changed: 40, missing: 3, gone: None };
         let told = |damaged| {
             let step = known.step(damaged);
             (step.items, step.lossless, step.lost_memories)
         };
         assert_eq!((told(40), told(39), told(0)), ((43, true, 0), (43, false, 40), (3, true, 0)));
+    }
+
+    #[test]
+    fn a_table_that_is_gone_is_made_anew_or_it_is_told_why_not() {
+        let gone = event(check::COLLECTION, VECTORS, "collection", CorruptionType::FileCorruption);
+        let missing = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
+        let events = [gone, missing];
+        let known = |table: Result<TableKnown, String>| {
+            let points = Some(Err(table.as_ref().err().cloned().unwrap_or_else(|| "later".to_owned())));
+            Known { set: Some("set".to_owned()), table: Some(table), points, ..Known::default() }
+        };
+        for (missing, cures) in [(0, vec![(0, 0)]), (7, vec![(0, 0), (1, 0)])] {
+            let planned = plan(&events, &known(Ok(TableKnown { changed: 0, missing, gone: Some(9) })));
+            let steps: Vec<_> =
+                planned.plan.steps.iter().map(|step| (step.action, step.items, step.lossless)).collect();
+            assert_eq!(steps, [(RepairAction::RestoreCollection, missing, true)]);
+            assert_eq!((planned.cures.len() + planned.plan.unmended.len(), planned.cures), (2, cures));
+        }
+        let planned = plan(&events, &known(Err("no right".to_owned())));
+        assert_eq!((planned.plan.steps.len(), planned.plan.set), (0, None));
+        assert_eq!(planned.plan.unmended.len(), 2);
+        assert!(planned.plan.unmended.iter().all(|line| line.ends_with(": no right")), "{:?}", planned.plan.unmended);
     }
 
     #[test]

@@ -99,24 +99,23 @@ impl<E: Exchange> Steps<'_, E> {
         plan: &RecoveryPlan,
         steps: &[usize],
     ) -> Result<(), String> {
-        let touched = Touched::of(&quarantine.touched());
         for (number, at) in steps.iter().enumerate() {
             self.meter.check().map_err(|cancelled| cancelled.to_string())?;
             quarantine.enter(Phase::Working, number + 1).map_err(|error| error.to_string())?;
             let step = &plan.steps[*at];
-            let done = self.step(step, &touched).await;
+            let done = self.step(step, quarantine).await;
             done.map_err(|why| format!("{} of {}: {why}", step.action.name(), step.target))?;
         }
         Ok(())
     }
 
-    async fn step(&self, step: &RecoveryStep, touched: &Touched) -> Result<(), String> {
-        if let Some(done) = self.step_on_server(step, touched).await {
+    async fn step(&self, step: &RecoveryStep, quarantine: &Quarantine) -> Result<(), String> {
+        if let Some(done) = self.step_on_server(step, quarantine).await {
             return done;
         }
         let target = step.target.as_str();
         if let Some(repair) = Repair::of_step(step) {
-            return self.points(repair, step.items, touched).await;
+            return self.points(repair, step.items, &Touched::of(&quarantine.touched())).await;
         }
         match step.action {
             RepairAction::Reindex => {
@@ -353,7 +352,9 @@ impl<E: Exchange> Runner<E> {
                     put.map_err(|error| error.to_string())?;
                     leftovers(client, &name).await.map_err(|error| error.to_string())?;
                 }
-                Kept::Table { .. } | Kept::Beside { .. } => self.roll_server_back(spec, &kept, quarantine).await?,
+                Kept::Table { .. } | Kept::NoTable | Kept::Beside { .. } => {
+                    self.roll_server_back(spec, &kept, quarantine).await?;
+                }
             }
         }
         let begun = quarantine.journal.begun;
