@@ -1,7 +1,8 @@
 //! 1,000,000 memories in SQLite and their points of 384 numbers: the whole comparison against a bare scroll of the same
-//! points by the same client, then one in which 100 rows changed, in one run. `cargo bench --bench consistency_pass`;
-//! `MEMORYBANK_BENCH_POINTS` says how many otherwise, and `MEMORYBANK_BENCH_STORE=pgvector` takes a real PostgreSQL in
-//! place of the stand-in for Qdrant. The stand-in is of this process: its work is in all times, its memory in the peak.
+//! points by the same client, then one in which 100 rows changed, turn by turn in one run, the better of two each.
+//! `cargo bench --bench consistency_pass`; `MEMORYBANK_BENCH_POINTS` says how many otherwise, and
+//! `MEMORYBANK_BENCH_STORE=pgvector` takes a real PostgreSQL in place of the stand-in for Qdrant. The stand-in is of this
+//! process: its work is in all times, its memory in the peak.
 #![allow(clippy::cast_precision_loss)] // Sizes are far below 2^52.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // It fails by panicking.
 
@@ -42,6 +43,7 @@ const SIZE: usize = 384;
 const NAME: &str = "openmemory";
 const SEED: u64 = 7;
 const CHANGED: u64 = 100;
+const ROUNDS: u64 = 2;
 
 /// What runs leave for later ones.
 #[derive(Default)]
@@ -106,19 +108,23 @@ async fn measure(folder: &Path, store: &VectorStore, count: u64) {
     println!("{count} memories, and points of {SIZE} numbers");
     let peak = Peak::watch();
     let kept = Kept::default();
-    let began = Instant::now();
-    assert_eq!(scroll(folder, store).await, count);
-    let bare = began.elapsed();
-    println!("  bare scroll: {:.1} s", bare.as_secs_f64());
-    let (full, read) = Box::pin(pass(folder, store, &kept, Share::All)).await;
-    println!("  whole comparison: {:.1} s, {read} points read", full.as_secs_f64());
-    let edit = format!(
-        "UPDATE memories SET updated_at = '2026-11-21 08:00:00.000001' WHERE rowid % {} = 0",
-        (count / CHANGED).max(1)
-    );
-    change(&folder.join("openmemory.db"), &edit).await;
-    let (some, few) = Box::pin(pass(folder, store, &kept, Share::Percent(0))).await;
-    println!("  after {CHANGED} rows changed: {:.1} s, {few} points read", some.as_secs_f64());
+    let (mut bare, mut full, mut some, mut few) = (Duration::MAX, Duration::MAX, Duration::MAX, 0);
+    for day in 21..21 + ROUNDS {
+        let began = Instant::now();
+        assert_eq!(scroll(folder, store).await, count);
+        let scrolled = began.elapsed();
+        println!("  bare scroll: {:.1} s", scrolled.as_secs_f64());
+        let (whole, read) = Box::pin(pass(folder, store, &kept, Share::All)).await;
+        println!("  whole comparison: {:.1} s, {read} points read", whole.as_secs_f64());
+        let edit = format!(
+            "UPDATE memories SET updated_at = '2026-11-{day} 08:00:00.000001' WHERE rowid % {} = 0",
+            (count / CHANGED).max(1)
+        );
+        change(&folder.join("openmemory.db"), &edit).await;
+        let (quick, read) = Box::pin(pass(folder, store, &kept, Share::Percent(0))).await;
+        println!("  after {CHANGED} rows changed: {:.1} s, {read} points read", quick.as_secs_f64());
+        (bare, full, some, few) = (bare.min(scrolled), full.min(whole), some.min(quick), few.max(read));
+    }
     println!("ratio, whole to bare: {:.2} (at most 1.3)", full.as_secs_f64() / bare.as_secs_f64());
     println!("ratio, some to whole: {:.2} (at most 0.20)", some.as_secs_f64() / full.as_secs_f64());
     println!("points read: {:.2} % (below 1)", few as f64 * 100.0 / count as f64);

@@ -109,10 +109,9 @@ async fn work<P: Points, S: Shelf>(
     };
     // Which ranges changed is known once all rows were counted; where all are read anyway, they are counted meanwhile.
     let whole = settings.share == Share::All || old.is_none();
-    let twin = if whole { side.twin().await.map_err(of_rows)? } else { None };
-    let (mut sums, counting) = match twin {
-        Some(twin) => (Sums::default(), Some(feed::sums(twin))),
-        None => (reader.sums().await.map_err(of_rows)?, None),
+    let (mut sums, counting) = match side.twin().await.map_err(of_rows)? {
+        Some(twin) if whole => (Sums::default(), Some(feed::sums(twin))),
+        twin => (reader.sums(twin).await.map_err(of_rows)?, None),
     };
     let (chosen, cursor) = choose(old.as_ref().map(|old| &old.index), &sums, settings.share);
     read.chosen = chosen.iter().filter(|chosen| **chosen).count();

@@ -110,7 +110,7 @@ pub(super) fn rows(mut reader: RowReader, spans: Vec<Span>) -> (Feed<Row>, Task<
 /// Counts all rows beside whoever reads them.
 pub(super) fn sums(mut reader: RowReader) -> Task<Result<Sums, String>> {
     Task::new(tokio::spawn(async move {
-        let sums = reader.sums().await;
+        let sums = reader.sums(None).await;
         reader.close().await;
         sums
     }))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::bank::Meter;
 use crate::bank::postgres::{PostgresMemories, PostgresReader};
@@ -84,7 +85,7 @@ impl SqlSide {
     /// How many rows have an id that is none (I14).
     pub async fn broken(&self) -> Result<u64, String> {
         let mut reader = self.open().await?;
-        let broken = reader.sums().await?.broken;
+        let broken = reader.sums(self.twin().await?).await?.broken;
         reader.close().await;
         Ok(broken)
     }
@@ -116,11 +117,23 @@ enum Side {
 }
 
 impl RowReader {
-    /// The sums of all rows by range, read in the order of storage and by no index.
-    pub(super) async fn sums(&mut self) -> Result<Sums, String> {
-        match &mut self.side {
-            Side::Sqlite(reader, ..) => reader.sums().await,
-            Side::Postgres(reader) => reader.sums().await,
+    /// The sums of all rows by range, read in the order of storage and by no index; half of them by a twin, where there is
+    /// one.
+    pub(super) async fn sums(&mut self, twin: Option<Self>) -> Result<Sums, String> {
+        match (&mut self.side, twin.map(|twin| twin.side)) {
+            (Side::Sqlite(reader, ..), Some(Side::Sqlite(mut twin, ..))) => {
+                let middle = reader.middle().await?;
+                let beyond = AbortOnDropHandle::new(tokio::spawn(async move {
+                    let sums = twin.sums((middle.saturating_add(1), i64::MAX)).await;
+                    twin.close().await;
+                    sums
+                }));
+                let mut sums = reader.sums((i64::MIN, middle)).await?;
+                sums.join(&beyond.await.map_err(|error| format!("internal failure: {error}"))??);
+                Ok(sums)
+            }
+            (Side::Sqlite(reader, ..), _) => reader.sums((i64::MIN, i64::MAX)).await,
+            (Side::Postgres(reader), _) => reader.sums().await,
         }
     }
 

@@ -63,11 +63,20 @@ impl MemoryReader {
         Ok(Self { reader, packed, exact, limit: ROWS / 8, _stop: stop })
     }
 
-    /// The sums of all rows by range, read in the order of storage and by no index.
-    pub async fn sums(&mut self) -> Result<Sums, String> {
+    /// The number in the middle between the first row's and the last one's.
+    pub async fn middle(&mut self) -> Result<i64, String> {
+        // Each asked for alone takes one walk down the tree, both in one question a walk over all rows.
+        let [first, last] = ["min", "max"].map(|end| format!("(SELECT {end}(rowid) FROM memories)"));
+        let middle = self.reader.number(format!("SELECT coalesce({first} / 2 + {last} / 2, 0)")).await;
+        middle.map_err(|trouble| trouble.words().to_owned())
+    }
+
+    /// The sums by range of the rows from one number to another, both included, read in the order of storage and by no
+    /// index.
+    pub async fn sums(&mut self, rows: (i64, i64)) -> Result<Sums, String> {
         let mut sums = Sums::default();
         let wanted = COLUMNS.map(text);
-        table::rows(&mut self.reader, "memories", &wanted, Encoding::Utf8, |_, cells| {
+        table::rows_between(&mut self.reader, "memories", &wanted, Encoding::Utf8, rows, |_, cells| {
             let stored = stored(cells);
             let (live, digest) = stored.map_or((false, 0), |stored| stored.sum());
             sums.live += u64::from(live);

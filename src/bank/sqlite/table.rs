@@ -36,12 +36,25 @@ pub(super) async fn rows(
     table: &str,
     columns: &[Wanted<'_>],
     encoding: Encoding,
+    take: impl FnMut(i64, &[Cell<'_>]) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    rows_between(reader, table, columns, encoding, (i64::MIN, i64::MAX), take).await
+}
+
+/// The same of the rows from one number to another, both included.
+pub(super) async fn rows_between(
+    reader: &mut Reader,
+    table: &str,
+    columns: &[Wanted<'_>],
+    encoding: Encoding,
+    (first, until): (i64, i64),
     mut take: impl FnMut(i64, &[Cell<'_>]) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let source = format!("FROM {} NOT INDEXED WHERE rowid >= ?1 ORDER BY rowid LIMIT ?2", quoted(table));
+    let source =
+        format!("FROM {} NOT INDEXED WHERE rowid >= ?1 AND rowid <= {until} ORDER BY rowid LIMIT ?2", quoted(table));
     let packed = format!("SELECT count(*), group_concat(p, '') FROM (SELECT {} AS p {source})", pack(columns));
     let exact = format!("SELECT +rowid{} {source}", bare(columns, encoding));
-    let (mut from, mut limit) = (i64::MIN, ROWS / 8);
+    let (mut from, mut limit) = (first, ROWS / 8);
     loop {
         let mut last = None;
         // A table is stored in the order of its row numbers. Where it is not, pages point at each other in a

@@ -42,6 +42,12 @@ impl Sum {
         self.count = self.count.saturating_add(1);
         self.digest = self.digest.wrapping_add(digest);
     }
+
+    /// Takes all of another sum.
+    pub const fn join(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.digest = self.digest.wrapping_add(other.digest);
+    }
 }
 
 /// The rows of a whole database by range.
@@ -62,6 +68,13 @@ impl Default for Sums {
 }
 
 impl Sums {
+    /// Takes the rows of another part of the same database.
+    pub fn join(&mut self, other: &Self) {
+        self.ranges.iter_mut().zip(&other.ranges).for_each(|(sum, more)| sum.join(*more));
+        self.live += other.live;
+        self.broken += other.broken;
+    }
+
     /// All rows.
     pub fn rows(&self) -> u64 {
         self.broken + self.ranges.iter().map(|sum| u64::from(sum.count)).sum::<u64>()
