@@ -304,61 +304,74 @@ impl<E: Exchange> Steps<'_, E> {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Puts back what a recovery kept, the last first; for people, why not all of it.
+    /// Puts back what a recovery kept, the last first; for people, why not all of it. What cannot be put back keeps nothing
+    /// else from it.
     pub(super) async fn roll_back(
         &self,
         spec: &RunSpec,
         quarantine: &mut Quarantine,
         client: Option<&Client>,
     ) -> Result<(), String> {
-        for kept in quarantine.journal.kept.clone().into_iter().rev() {
-            match kept {
-                Kept::Database { component, place, suffixes } => {
-                    let live = locate(self.places.volume(&place.volume)?, &place.path);
-                    let live = live.map_err(|error| error.to_string())?;
-                    let files: Vec<_> = suffixes
-                        .into_iter()
-                        .map(|suffix| {
-                            let from = quarantine.database(&component, &suffix);
-                            (suffix, from)
-                        })
-                        .collect();
-                    let scratch = self.places.scratch.clone();
-                    let put = blocking(move || {
-                        let files: Vec<_> =
-                            files.iter().map(|(suffix, from)| (suffix.as_str(), from.clone())).collect();
-                        put_back(&live, &files, &scratch)
-                    });
-                    put.await?.map_err(|error| error.to_string())?;
-                }
-                Kept::Files { place, folder, files } => {
-                    let root = self.places.volume(&place.volume)?.join(&place.path);
-                    for (number, (path, there)) in files.iter().enumerate() {
-                        let from = there.then(|| quarantine.file(&folder, number));
-                        put_file_back(&root, path, from.as_deref()).map_err(|error| error.to_string())?;
-                    }
-                }
-                Kept::Collection { name, snapshot } => {
-                    let client = client.ok_or("the bank no longer declares its Qdrant")?;
-                    let put = match snapshot {
-                        Some(digest) => {
-                            client.upload_snapshot(&name, &quarantine.snapshot(), &digest).await.map(|_| ())
-                        }
-                        None => match client.delete_collection(&name).await {
-                            Err(error) if !error.is_missing() => Err(error),
-                            _ => Ok(()),
-                        },
-                    };
-                    put.map_err(|error| error.to_string())?;
-                    leftovers(client, &name).await.map_err(|error| error.to_string())?;
-                }
-                Kept::Table { .. } | Kept::NoTable | Kept::Beside { .. } => {
-                    self.roll_server_back(spec, &kept, quarantine).await?;
-                }
-            }
+        let mut stuck = Vec::new();
+        for kept in quarantine.journal.kept.iter().rev() {
+            stuck.extend(self.put_back(spec, kept, quarantine, client).await.err());
+        }
+        if !stuck.is_empty() {
+            return Err(stuck.join("; "));
         }
         let begun = quarantine.journal.begun;
         quarantine.enter(Phase::RolledBack, begun).map_err(|error| error.to_string())
+    }
+
+    async fn put_back(
+        &self,
+        spec: &RunSpec,
+        kept: &Kept,
+        quarantine: &Quarantine,
+        client: Option<&Client>,
+    ) -> Result<(), String> {
+        match kept {
+            Kept::Database { component, place, suffixes } => {
+                let live = locate(self.places.volume(&place.volume)?, &place.path);
+                let live = live.map_err(|error| error.to_string())?;
+                let files: Vec<_> = suffixes
+                    .iter()
+                    .map(|suffix| {
+                        let from = quarantine.database(component, suffix);
+                        (suffix.clone(), from)
+                    })
+                    .collect();
+                let scratch = self.places.scratch.clone();
+                let put = blocking(move || {
+                    let files: Vec<_> = files.iter().map(|(suffix, from)| (suffix.as_str(), from.clone())).collect();
+                    put_back(&live, &files, &scratch)
+                });
+                put.await?.map_err(|error| error.to_string())?;
+            }
+            Kept::Files { place, folder, files } => {
+                let root = self.places.volume(&place.volume)?.join(&place.path);
+                for (number, (path, there)) in files.iter().enumerate() {
+                    let from = there.then(|| quarantine.file(folder, number));
+                    put_file_back(&root, path, from.as_deref()).map_err(|error| error.to_string())?;
+                }
+            }
+            Kept::Collection { name, snapshot } => {
+                let client = client.ok_or("the bank no longer declares its Qdrant")?;
+                let put = match snapshot {
+                    Some(digest) => client.upload_snapshot(name, &quarantine.snapshot(), digest).await.map(|_| ()),
+                    None => match client.delete_collection(name).await {
+                        Err(error) if !error.is_missing() => Err(error),
+                        _ => Ok(()),
+                    },
+                };
+                put.map_err(|error| error.to_string())?;
+                leftovers(client, name).await.map_err(|error| error.to_string())?;
+            }
+            Kept::Table { .. } | Kept::NoTable | Kept::Beside { .. } => {
+                self.roll_server_back(spec, kept, quarantine).await?;
+            }
+        }
+        Ok(())
     }
 }
 

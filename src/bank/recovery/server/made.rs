@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
+use super::table::BEGIN;
 use super::{ServerError, Session};
 use crate::bank::Secrets;
 use crate::bank::net::secret::Held;
@@ -83,7 +84,10 @@ impl Made {
         session.close().await;
         match gone {
             Ok(None) => Ok(()),
-            Ok(Some(name)) => Err(format!("somebody wrote to {name} since it was made: it stays as it is")),
+            Ok(Some(name)) => Err(format!(
+                "somebody wrote to {name} since it was made: it stays as it is. Keep it, or DROP TABLE {name}; then remove \
+                 journal.json"
+            )),
             Err(error) => Err(ServerError::of(&error, "the table that was made", &place).to_string()),
         }
     }
@@ -91,7 +95,7 @@ impl Made {
     /// The table's name where it has to stay.
     async fn remove(&self, session: &mut Session) -> Result<Option<String>, sqlx::Error> {
         let Self { oid, transaction, rows } = self;
-        session.run("BEGIN").await?;
+        session.run(BEGIN).await?;
         // It may be the end of that very transaction which was not heard of.
         Self::lock(*oid, session).await?;
         let named = session.ask(NAME, Some(&oid.to_string())).await?;
