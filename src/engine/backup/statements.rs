@@ -11,6 +11,8 @@ pub struct OneTable {
     pub extensions: Vec<String>,
     /// What makes it.
     pub make: String,
+    /// Its columns as they stand there, in parentheses.
+    pub columns: String,
     /// Its keys, checks, indexes and references, for when the rows are there.
     pub after: Vec<String>,
 }
@@ -29,11 +31,12 @@ impl Sections {
             })
         };
         let make = before.iter().find(makes)?.clone();
+        let columns = make.split_once(&name)?.1.trim_start().to_owned();
         let extensions = before.into_iter().filter(|statement| statement.starts_with("CREATE EXTENSION ")).collect();
         let constraint = format!("ALTER TABLE ONLY {name} ADD CONSTRAINT ");
         let mut after = split(&self.after);
         after.retain(|statement| statement.starts_with(&constraint) || is_index_of(statement, &name));
-        Some(OneTable { name, extensions, make, after })
+        Some(OneTable { name, extensions, make, columns, after })
     }
 }
 
@@ -123,6 +126,7 @@ mod tests {
             only.make,
             "CREATE TABLE public.points (\n  id uuid,\n  vector public.vector(8),\n  payload jsonb DEFAULT ';\n--'::text\n)"
         );
+        assert_eq!(only.make, format!("CREATE TABLE public.points {}", only.columns));
         assert_eq!(only.after, [after[0], after[2], after[3]]);
         let entities = sections.only("points_entities.copy.zst", "id, vector, payload").unwrap();
         assert_eq!(entities.after, [after[1], after[4], after[5]]);

@@ -140,7 +140,7 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     }
     let mut restored = false;
     for ((component, need), at) in needs {
-        let of = match (need, known.collection) {
+        let mut of = match (need, known.collection) {
             (Need::Points, _) if let Some(table) = &known.table => {
                 let content = |at: &&usize| events[**at].invariant.as_deref() != Some("I1");
                 let damaged = at.iter().filter(content).map(|at| events[*at].count).sum();
@@ -159,6 +159,17 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
             },
             _ => Err(NOTHING.to_owned()),
         };
+        if need == Need::Repair(Repair::Embed)
+            && let Some(Err(why)) = &known.table
+        {
+            // That the set would have been taken first.
+            let more = format!("; the set gives nothing back: {why}");
+            match &mut of {
+                Ok(steps) => steps.iter_mut().for_each(|step| step.detail.push_str(&more)),
+                Err(told) if told != why => told.push_str(&more),
+                Err(_) => {}
+            }
+        }
         restored |= need == Need::Points && of.is_ok();
         match of {
             Ok(of) => steps.extend(of.into_iter().map(|step| (step, at.clone()))),
@@ -342,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::recovery::Model;
+    use crate::engine::recovery::{Gone, Model, Told};
 
     fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
         CorruptionEvent {
@@ -432,7 +443,9 @@ mod tests {
             younger,
             younger_rows,
         });
-        let table = (0..3_u64, 0..9_u64, prop::option::of(0..9_u64));
+        let told = prop::sample::select(vec![Told::Nothing, Told::History, Told::Rows]);
+        let gone = (told, 0..3_u64).prop_map(|(told, rowless)| Gone { rowless, told, ..Gone::default() });
+        let table = (0..3_u64, 0..9_u64, prop::option::of(gone));
         let table = table.prop_map(|(changed, missing, gone)| TableKnown { changed, missing, gone });
         let store = prop_oneof![
             prop::option::of(collection).prop_map(|collection| (collection, None)),
@@ -473,7 +486,13 @@ mod tests {
                     }
                     RepairAction::RestoreCollection => match (known.collection, &known.table) {
                         (Some(facts), _) => prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0)),
-                        (None, Some(Ok(table))) => prop_assert!(table.gone.is_none() || step.lossless),
+                        (None, Some(Ok(table))) => {
+                            let sure = |gone: &Gone| {
+                                gone.told == Told::History || gone.told == Told::Rows && gone.rowless == 0
+                            };
+                            let right = table.gone.as_ref().is_none_or(|gone| step.lossless == sure(gone));
+                            prop_assert!(right, "{:?}", step);
+                        }
                         _ => panic!("{step:?}"),
                     },
                     RepairAction::ReEmbed | RepairAction::SyncText => {

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::engine::backup::postgres_folder;
 use crate::engine::integrity::vectors::VECTORS;
-use crate::engine::recovery::TableKnown;
+use crate::engine::recovery::{TableKnown, Told};
 use crate::runner::copies::{Copies, DATABASE, blocking};
 use crate::runner::{Exchange, Runner};
 
@@ -36,6 +36,12 @@ pub(super) fn table(bank: &Bank) -> Option<&PgvectorEndpoint> {
 async fn open(endpoint: &PgvectorEndpoint, held: (&str, &FolderSecrets)) -> Result<PointTable, String> {
     let found = PointTable::open(endpoint, held).await?;
     found.ok_or_else(|| format!("there is no table {} as mem0 makes it", endpoint.table))
+}
+
+/// The place of a table that was gone when it was looked for.
+async fn still_gone(endpoint: &PgvectorEndpoint, held: (&str, &FolderSecrets)) -> Result<NoTable, String> {
+    let gone = NoTable::open(endpoint, held).await?;
+    gone.ok_or_else(|| format!("somebody made {} meanwhile: nothing was changed; recover again", endpoint.table))
 }
 
 /// Whether the bank has its memories as rows.
@@ -73,14 +79,13 @@ impl<E: Exchange> Runner<E> {
         }
         let secrets = FolderSecrets::new(&self.places.secrets);
         let held = (spec.namespace.as_str(), &secrets);
-        let gone = match NoTable::open(endpoint, held).await {
-            Ok(gone) => gone,
+        let absent = match NoTable::is_gone(endpoint, held).await {
+            Ok(absent) => absent,
             Err(why) => {
                 sources.known.table = Some(Err(why));
                 return Ok(());
             }
         };
-        let absent = gone.is_some();
         let looking = async {
             let part = rows_of(&sources.parts, VECTORS).find(|part| part.points.is_some());
             let Some(part) = part else {
@@ -93,9 +98,10 @@ impl<E: Exchange> Runner<E> {
                 live: self.places.scratch.join("live.copy.zst"),
                 dead: None,
             };
-            let known = match gone {
-                Some(gone) => self.of_no_table(spec, gone, sources, &mut set, copies, meter).await?,
-                None => self.of_its_points(spec, endpoint, &set, copies, meter).await?,
+            let known = if absent {
+                self.of_no_table(spec, endpoint, sources, &mut set, copies, meter).await?
+            } else {
+                self.of_its_points(spec, endpoint, &set, copies, meter).await?
             };
             sources.table = Some(set);
             Ok::<_, String>(Some(known))
@@ -137,7 +143,7 @@ impl<E: Exchange> Runner<E> {
     async fn of_no_table(
         &self,
         spec: &RunSpec,
-        gone: NoTable,
+        endpoint: &PgvectorEndpoint,
         sources: &Sources,
         set: &mut SetTable,
         copies: &mut Copies<'_>,
@@ -158,17 +164,31 @@ impl<E: Exchange> Runner<E> {
         }
         let history = copies.history(&spec.bank, meter).await?;
         let history = history.and_then(|copied| copied.copy.as_ref().map(SqliteCopy::path));
-        if side.is_none() && spec.bank.history.is_some() && history.is_none() {
+        if spec.bank.history.is_some() && history.is_none() {
             return Ok(Err("mem0's history, which tells what was deleted, cannot be read".to_owned()));
         }
+        let told = match (&side, &history) {
+            (Some(_), _) => Told::Rows,
+            (None, Some(_)) => Told::History,
+            (None, None) => Told::Nothing,
+        };
         let dead = self.places.scratch.join("dead.copy.zst");
         set.dead = Some(dead.clone());
-        if let Err(why) = blocking(move || write_dead(&rows, history.as_deref(), &dead)).await? {
+        let shared = Arc::clone(meter);
+        if let Err(why) = blocking(move || write_dead(&rows, history.as_deref(), &dead, &shared)).await? {
+            meter.check().map_err(|cancelled| cancelled.to_string())?;
             return Ok(Err(why));
         }
+        let secrets = FolderSecrets::new(&self.places.secrets);
         let looking = async {
+            if let Some(side) = &side
+                && let broken @ 1.. = side.broken().await?
+            {
+                return Err(format!("{broken} rows have an id that is none: which points are theirs cannot be told"));
+            }
             write_live(side.as_ref(), true, &set.live).await?;
-            gone.known(set, meter).await.map_err(|error| error.to_string())
+            let gone = still_gone(endpoint, (&spec.namespace, &secrets)).await?;
+            gone.known(set, told, meter).await.map_err(|error| error.to_string())
         };
         meter.unless_cancelled(looking).await.map_err(|error| error.to_string())
     }
@@ -231,10 +251,7 @@ impl<E: Exchange> Steps<'_, E> {
         let mending = async {
             let set = self.sources.table.as_ref().ok_or("the set has no table of points")?;
             if self.is_gone() {
-                let gone = NoTable::open(endpoint, held).await?;
-                let gone = gone.ok_or_else(|| {
-                    format!("somebody made {} meanwhile: nothing was changed; recover again", endpoint.table)
-                })?;
+                let gone = still_gone(endpoint, held).await?;
                 return gone.make(set, &quarantine.made(), self.meter).await.map_err(told);
             }
             let table = open(endpoint, held).await?;

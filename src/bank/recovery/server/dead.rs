@@ -9,6 +9,7 @@ use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
 use super::table::at;
+use crate::bank::Meter;
 use crate::bank::sqlite::{each_deleted, each_memory};
 use crate::domain::PointId;
 use crate::engine::backup::{DDL, Sections};
@@ -24,20 +25,21 @@ pub enum SetRows {
     None,
     /// A private copy of a SQLite database.
     Sqlite(PathBuf),
-    /// A file of the rows of a table, in a folder with the script.
+    /// A file of the rows of the table `memories`, in a folder with the script.
     Copy(PathBuf),
 }
 
 /// Writes the ids of all memories that the set has rows of, and of those that mem0's history says were deleted: memory
 /// does not grow with them. Blocks.
-pub fn write_dead(rows: &SetRows, history: Option<&Path>, to: &Path) -> Result<(), String> {
+pub fn write_dead(rows: &SetRows, history: Option<&Path>, to: &Path, meter: &Meter) -> Result<(), String> {
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(at(to))?;
     let mut into = Encoder::new(BufWriter::new(file), 1).map_err(at(to))?;
     let mut failed = Ok(());
     let mut write = |id: u128| {
         if failed.is_ok() {
-            failed = writeln!(into, "{}", PointId::Uuid(id));
+            failed = meter.check().map_err(io::Error::other).and_then(|()| writeln!(into, "{}", PointId::Uuid(id)));
         }
+        failed.is_ok()
     };
     match rows {
         SetRows::None => {}
@@ -50,13 +52,14 @@ pub fn write_dead(rows: &SetRows, history: Option<&Path>, to: &Path) -> Result<(
     failed.and_then(|()| into.finish()).and_then(|mut buffer| buffer.flush()).map_err(at(to))
 }
 
-/// Gives the column `id` of each row of a file as COPY writes them.
-fn each_copied(file: &Path, mut take: impl FnMut(u128)) -> Result<(), String> {
+/// Gives the column `id` of each row of a file as COPY writes them, as long as they are taken. One without an id is an
+/// error.
+fn each_copied(file: &Path, mut take: impl FnMut(u128) -> bool) -> Result<(), String> {
     let script = file.with_file_name(DDL);
     let text = std::fs::read_to_string(&script).map_err(at(&script))?;
     let rows = Sections::parse(&text).map(|sections| sections.rows).unwrap_or_default();
     let target = rows.iter().find(|rows| file.ends_with(&rows.file)).map(|rows| rows.target.as_str());
-    let columns = target.and_then(|target| target.strip_suffix(')')?.rsplit_once(" ("));
+    let columns = target.and_then(|target| target.strip_suffix(')')?.split_once(".memories ("));
     let place = columns.and_then(|(_, columns)| columns.split(", ").position(|column| column == "id"));
     let place = place.ok_or_else(|| format!("{} does not tell the ids of {}", script.display(), file.display()))?;
     let mut read = || -> io::Result<()> {
@@ -67,7 +70,10 @@ fn each_copied(file: &Path, mut take: impl FnMut(u128)) -> Result<(), String> {
             for byte in piece {
                 match byte {
                     b'\n' => {
-                        uuid::any(&id).into_iter().for_each(&mut take);
+                        let found = uuid::any(&id).ok_or_else(|| io::Error::other("a row has an id that is none"))?;
+                        if !take(found) {
+                            return Ok(());
+                        }
                         (column, id) = (0, Vec::new());
                     }
                     b'\t' => column += 1,
@@ -94,7 +100,7 @@ mod tests {
     fn written(rows: &SetRows, history: Option<&Path>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("dead");
-        write_dead(rows, history, &to).unwrap();
+        write_dead(rows, history, &to, &Meter::default()).unwrap();
         let text = zstd::decode_all(File::open(to).unwrap()).unwrap();
         String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
     }
@@ -110,7 +116,15 @@ mod tests {
         let script = "\\copy public.apps (id) from program 'zstd -dc apps.copy.zst'\n\
                       \\copy public.memories (\"a (b\", id, content) from program 'zstd -dc memories.copy.zst'\n";
         std::fs::write(folder.path().join(DDL), script).unwrap();
-        assert_eq!(written(&SetRows::Copy(file), None), [&one, &two].map(String::as_str));
+        assert_eq!(written(&SetRows::Copy(file.clone()), None), [&one, &two].map(String::as_str));
+        let stopped = Meter::default();
+        stopped.cancel();
+        let dead = folder.path().join("dead");
+        let told = |meter: &Meter| write_dead(&SetRows::Copy(file.clone()), None, &dead, meter).unwrap_err();
+        assert!(told(&stopped).ends_with("cancelled"), "{}", told(&stopped));
+        let none = format!("{lines}t\\tx\tnone\t\n");
+        std::fs::write(&file, zstd::encode_all(none.as_bytes(), 1).unwrap()).unwrap();
+        assert!(told(&Meter::default()).ends_with("a row has an id that is none"), "{}", told(&Meter::default()));
 
         let database = folder.path().join("openmemory.db");
         let plain = one.replace('-', "");

@@ -13,7 +13,7 @@ use crate::bank::net::secret::Held;
 use crate::bank::{Meter, Secrets};
 use crate::domain::PgvectorEndpoint;
 use crate::engine::backup::{DDL, OneTable, Sections};
-use crate::engine::recovery::TableKnown;
+use crate::engine::recovery::{Gone, TableKnown, Told};
 
 /// Whatever the bank's sessions find under a name. The catalogue hides nothing of itself from any role.
 const SEEN: &str = "SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1 AND pg_catalog.pg_table_is_visible(c.oid)";
@@ -24,11 +24,23 @@ const PLACE: &str = "SELECT pg_catalog.quote_ident(current_user), pg_catalog.quo
       coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false), \
       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY') \
     FROM (SELECT pg_catalog.parse_ident($1) AS i) p LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = p.i[1]";
+/// Tables of the same name that the bank's sessions do not find, a few of them.
+const ELSEWHERE: &str = "SELECT pg_catalog.string_agg(e.name, ', ') FROM (\
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c \
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' ORDER BY 1 LIMIT 5) e";
+const EXTENSIONS: &str = "SELECT count(*)::int8 FROM pg_catalog.pg_extension";
+/// A table of the same columns that ends with the transaction, and keeps nobody from the name.
+const FORM: &str = "memorybank_form";
 /// The points of a set that come back: those whose memories live with the same text, and those that had no row in the set
 /// either. Of what was deleted since there is a row that does not live, or none though the set has one.
 const LIVING: &str = "pg_temp.memorybank_set s LEFT JOIN pg_temp.memorybank_live l ON l.id = s.id \
     WHERE l.md5 = pg_catalog.md5(s.payload->>'data') \
       OR l.id IS NULL AND NOT EXISTS (SELECT FROM pg_temp.memorybank_dead d WHERE d.id = s.id)";
+/// Those of them that had no row in the set.
+const ROWLESS: &str = "pg_temp.memorybank_set s WHERE \
+    NOT EXISTS (SELECT FROM pg_temp.memorybank_live l WHERE l.id = s.id) \
+    AND NOT EXISTS (SELECT FROM pg_temp.memorybank_dead d WHERE d.id = s.id)";
 
 /// The place of a table of points that is gone.
 pub struct NoTable {
@@ -52,22 +64,42 @@ impl NoTable {
         Ok(Some(Self { session, table: endpoint.table.clone() }))
     }
 
-    /// What would be in it. It is made to see whether it can be, and nothing stays of that.
-    pub async fn known(self, set: &SetTable, meter: &Meter) -> Result<TableKnown, ServerError> {
-        let (mut table, one) = self.begin(set).await?;
-        table.lay_out(set, meter).await?;
-        let missing = table.count(&format!("FROM {LIVING}")).await?;
+    /// Whether there is none. Errors are words for people.
+    pub async fn is_gone(endpoint: &PgvectorEndpoint, held: (&str, &impl Secrets)) -> Result<bool, String> {
+        let Some(gone) = Self::open(endpoint, held).await? else { return Ok(false) };
+        gone.session.close().await;
+        Ok(true)
+    }
+
+    /// What would be in it, where this tells what was deleted. It is made without rows to see whether it can be, and nothing
+    /// stays of that; what the set has is counted when its name is free again.
+    pub async fn known(mut self, set: &SetTable, told: Told, meter: &Meter) -> Result<TableKnown, ServerError> {
+        let one = one_of(set).await?;
+        let elsewhere = self.elsewhere().await.map_err(ServerError::Away)?;
+        let (mut tried, extension) = self.begin(&one).await?;
         for statement in &one.after {
+            tried.run(statement).await?;
+        }
+        tried.run("ROLLBACK").await?;
+        let mut table = PointTable::made_in(tried.session, format!("pg_temp.{FORM}"));
+        table.run(BEGIN).await?;
+        for statement in &one.extensions {
             table.run(statement).await?;
         }
+        table.run(&format!("CREATE TEMPORARY TABLE {FORM} {} ON COMMIT DROP", one.columns)).await?;
+        table.lay_out(set, meter).await?;
+        let missing = table.count(&format!("FROM {LIVING}")).await?;
+        let rowless = table.count(&format!("FROM {ROWLESS}")).await?;
         table.run("ROLLBACK").await?;
         table.close().await;
-        Ok(TableKnown { changed: 0, missing, gone: Some(set.rows) })
+        let gone = Gone { points: set.rows, rowless, told, extension, elsewhere };
+        Ok(TableKnown { changed: 0, missing, gone: Some(gone) })
     }
 
     /// Makes it with its rows, keys and indexes, all of it or nothing; noted in a file before that counts.
     pub async fn make(self, set: &SetTable, note: &Path, meter: &Meter) -> Result<(), ServerError> {
-        let (mut table, one) = self.begin(set).await?;
+        let one = one_of(set).await?;
+        let (mut table, _) = self.begin(&one).await?;
         table.lay_out(set, meter).await?;
         let name = &one.name;
         table.run(&format!("INSERT INTO {name} ({COLUMNS}) SELECT s.id, s.vector, s.payload FROM {LIVING}")).await?;
@@ -83,25 +115,23 @@ impl NoTable {
         Ok(())
     }
 
-    /// Begins a transaction in which the table is, without rows and keys; with what comes after the rows.
-    async fn begin(mut self, set: &SetTable) -> Result<(PointTable, OneTable), ServerError> {
-        let script = set.folder.join(DDL);
-        let text = tokio::fs::read_to_string(&script).await;
-        let text = text.map_err(|error| ServerError::Away(format!("{}: {error}", script.display())))?;
-        let one = Sections::parse(&text).and_then(|sections| sections.only(&set.file, COLUMNS));
-        let one = one.ok_or_else(|| ServerError::Away("the set has another table than mem0's".to_owned()))?;
+    /// Begins a transaction in which the table is, without rows and keys; and whether an extension had to be made for it.
+    async fn begin(mut self, one: &OneTable) -> Result<(PointTable, bool), ServerError> {
         let role = self.may_make(&one.name).await.map_err(ServerError::Away)?;
         let Self { mut session, table } = self;
         let place = session.place.clone();
         session.run(BEGIN).await.map_err(|error| ServerError::of(&error, &table, &place))?;
+        let before = extensions(&mut session).await?;
         for statement in &one.extensions {
             if let Err(error) = session.run(statement).await {
                 let why = ServerError::of(&error, statement, &place);
                 return Err(ServerError::Away(format!("{why}; a superuser has to do it: {statement}")));
             }
         }
+        let extension = extensions(&mut session).await? != before;
         session.run(&one.make).await.map_err(|error| match code(&error).as_deref() {
-            Some("42P07" | "23505") => {
+            // Who has the name and has not said yet whether it stays is waited for, and not for long.
+            Some("42P07" | "23505" | "55P03") => {
                 ServerError::Away(format!("somebody made {} meanwhile: nothing was changed; recover again", one.name))
             }
             _ => ServerError::of(&error, &one.name, &place),
@@ -111,13 +141,20 @@ impl NoTable {
         let read: Option<(String, String)> = read.map_err(|error| ServerError::of(&error, &table, &place))?;
         match read {
             Some((name, columns)) if name == one.name && columns == COLUMNS => {
-                Ok((PointTable::made_in(session, name), one))
+                Ok((PointTable::made_in(session, name), extension))
             }
             Some((name, _)) if name == one.name => {
                 Err(ServerError::Away("the set has another table than mem0's".to_owned()))
             }
             _ => Err(ServerError::Away(format!("the role {role} does not find {} by its search path", one.name))),
         }
+    }
+
+    /// Tables of the same name in other schemas, as words.
+    async fn elsewhere(&mut self) -> Result<Option<String>, String> {
+        let rows = self.session.ask(ELSEWHERE, Some(&self.table)).await;
+        let read = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0));
+        read.map_err(|error| told(&error, &self.session.place))
     }
 
     /// The role, where it may make the table; for people what is in the way.
@@ -171,6 +208,22 @@ impl PointTable {
         let made = read.await;
         made.map_err(|error| ServerError::of(&error, &name, &self.session.place))
     }
+}
+
+/// The statements for the table alone.
+async fn one_of(set: &SetTable) -> Result<OneTable, ServerError> {
+    let script = set.folder.join(DDL);
+    let text = tokio::fs::read_to_string(&script).await;
+    let text = text.map_err(|error| ServerError::Away(format!("{}: {error}", script.display())))?;
+    let one = Sections::parse(&text).and_then(|sections| sections.only(&set.file, COLUMNS));
+    one.ok_or_else(|| ServerError::Away("the set has another table than mem0's".to_owned()))
+}
+
+/// How many extensions the database has.
+async fn extensions(session: &mut Session) -> Result<i64, ServerError> {
+    let rows = session.ask(EXTENSIONS, None).await;
+    let count = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0));
+    count.map_err(|error| ServerError::of(&error, "the extensions", &session.place))
 }
 
 fn code(error: &sqlx::Error) -> Option<String> {

@@ -53,7 +53,7 @@ pub(super) const TEMPORARY: &str =
 fn changed() -> String {
     format!(
         "v.id = s.id AND NOT EXISTS (SELECT FROM pg_temp.memorybank_live l WHERE l.id = s.id \
-           AND l.md5 IS NOT NULL AND l.md5 IS DISTINCT FROM pg_catalog.md5(s.payload->>'data')) \
+           AND l.md5 IS DISTINCT FROM pg_catalog.md5(s.payload->>'data')) \
          AND ({DIFFERS}) AND (v.payload->>'created_at' IS NULL AND v.payload->>'updated_at' IS NULL OR {SAME_TIMES})"
     )
 }
@@ -327,8 +327,8 @@ impl PointTable {
     }
 }
 
-/// Writes the live memories of a bank to a file, with the MD5 of their texts, or `all` memories, of which the others have
-/// none: memory does not grow with them.
+/// Writes the live memories of a bank to a file, with the MD5 of their texts, or `all` memories, of which the deleted ones
+/// have none: memory does not grow with them.
 pub async fn write_live(side: Option<&SqlSide>, all: bool, to: &Path) -> Result<(), String> {
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(at(to))?;
     let mut into = Encoder::new(BufWriter::new(file), 1).map_err(at(to))?;
@@ -341,7 +341,8 @@ pub async fn write_live(side: Option<&SqlSide>, all: bool, to: &Path) -> Result<
             }
             for row in page {
                 let id = PointId::Uuid(row.id);
-                match row.md5.filter(|_| row.state == State::Live) {
+                let stays = row.state == State::Live || all && row.state != State::Deleted;
+                match row.md5.filter(|_| stays) {
                     Some(md5) => writeln!(into, "{id}\t{:032x}", u128::from_be_bytes(md5)),
                     None if all => writeln!(into, "{id}\t\\N"),
                     None => Ok(()),
