@@ -6,6 +6,7 @@ mod gather;
 mod points;
 mod server;
 mod standing;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

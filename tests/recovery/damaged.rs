@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret as _;
 use memorybank::domain::{
@@ -49,6 +49,21 @@ pub struct Bytes {
 pub struct Damaged {
     pub bed: Bed,
     pub server: Qdrant,
+}
+
+/// A file of the tree that is not empty.
+pub fn upload(bed: &Bed) -> PathBuf {
+    let uploads = files(&bed.live().join("uploads"));
+    uploads.into_iter().find(|file| file.metadata().unwrap().len() > 0).unwrap()
+}
+
+/// Changes a file as no writer does.
+pub fn rot(file: &Path) {
+    let time = file.metadata().unwrap().modified().unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    bytes[0] ^= 1;
+    fs::write(file, bytes).unwrap();
+    File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
 }
 
 impl Damaged {
@@ -189,18 +204,12 @@ impl Damaged {
     }
 
     pub fn upload(&self) -> PathBuf {
-        let uploads = files(&self.bed.live().join("uploads"));
-        uploads.into_iter().find(|file| file.metadata().unwrap().len() > 0).unwrap()
+        upload(&self.bed)
     }
 
     /// Changes a file as no writer does.
     pub fn rot(&self) {
-        let file = self.upload();
-        let time = file.metadata().unwrap().modified().unwrap();
-        let mut bytes = fs::read(&file).unwrap();
-        bytes[0] ^= 1;
-        fs::write(&file, bytes).unwrap();
-        File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+        rot(&self.upload());
     }
 
     pub fn zero(&self) {

@@ -74,7 +74,7 @@ fn child() {
 
 /// Leaves what runs of a bank left where its child processes find it.
 pub fn leave_outputs(bed: &Bed) {
-    fs::create_dir(bed.path("outputs")).unwrap();
+    fs::create_dir_all(bed.path("outputs")).unwrap();
     for (name, bytes) in bed.outputs() {
         fs::write(bed.path("outputs").join(Digest::of(name.as_bytes()).to_string()), bytes).unwrap();
     }

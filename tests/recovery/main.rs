@@ -28,3 +28,4 @@ mod full_disk;
 mod matrix;
 mod points;
 mod server;
+mod table;

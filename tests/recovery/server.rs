@@ -18,6 +18,7 @@ use crate::postgres::{self, Postgres};
 use crate::postgres_bank::{NAME, SIZE, id, payload, points, row, tables, text, vector};
 use crate::qdrant::{Config, Qdrant};
 use crate::small_disk::SmallDisk;
+use crate::table::killed_while_the_table_is_made;
 
 const MEMORIES: u32 = 60;
 const ZEROS: &str = "[0,0,0,0,0,0,0,0]";
@@ -26,15 +27,15 @@ fn key() -> SecretKey {
     SecretKey { name: "database".to_owned(), key: "url".to_owned() }
 }
 
-struct OnServer {
-    server: Postgres,
-    database: String,
-    bed: Bed,
+pub struct OnServer {
+    pub server: Postgres,
+    pub database: String,
+    pub bed: Bed,
 }
 
 impl OnServer {
     /// Healthy as yet, with baselines and a set that was verified.
-    fn new(server: Postgres, vectors: bool) -> Self {
+    pub fn new(server: Postgres, vectors: bool) -> Self {
         let table = PgvectorEndpoint { url: key(), table: NAME.to_owned() };
         Self::with(server, vectors.then_some(VectorStore::Pgvector(table)), None)
     }
@@ -70,16 +71,16 @@ impl OnServer {
         Self { server, database, bed }
     }
 
-    fn sql(&self, sql: &str) {
+    pub fn sql(&self, sql: &str) {
         self.server.psql(&self.database, sql);
     }
 
-    fn rows(&self, table: &str) -> String {
+    pub fn rows(&self, table: &str) -> String {
         let sql = format!("SELECT count(*) || md5(string_agg(t::text, '~' ORDER BY id)) FROM {table} t");
         self.server.value(&self.database, &sql)
     }
 
-    fn recover(&self, uid: &str, consent: Consent) -> (TaskReport, RecoveryReport) {
+    pub fn recover(&self, uid: &str, consent: Consent) -> (TaskReport, RecoveryReport) {
         let report = self.bed.run(uid, &[Work::Recover { events: Vec::new(), set: None, consent }]);
         let task = report.tasks.into_iter().next().unwrap();
         let recovery = task.recovery.clone().unwrap_or_else(|| panic!("{task:#?}"));
@@ -108,7 +109,7 @@ fn embedded(text: &str) -> Vec<f32> {
 }
 
 /// Takes the hashes of these points away, and their times from the baseline.
-fn unhash(numbers: impl IntoIterator<Item = u32>) -> String {
+pub fn unhash(numbers: impl IntoIterator<Item = u32>) -> String {
     let ids: Vec<_> = numbers.into_iter().map(|number| format!("'{}'", id(number))).collect();
     format!(
         "UPDATE {NAME} SET payload = payload - 'hash' || '{{\"updated_at\": \"2025-11-01T00:00:00+00:00\"}}' \
@@ -118,11 +119,11 @@ fn unhash(numbers: impl IntoIterator<Item = u32>) -> String {
 }
 
 /// Edits a row past mem0.
-fn edit(number: u32, text: &str) -> String {
+pub fn edit(number: u32, text: &str) -> String {
     format!("UPDATE memories SET content = '{text}', updated_at = '2025-11-01' WHERE id = md5('memory{number}')::uuid")
 }
 
-fn planned(report: &RecoveryReport) -> Vec<(RepairAction, u64, bool)> {
+pub fn planned(report: &RecoveryReport) -> Vec<(RepairAction, u64, bool)> {
     report.plan.steps.iter().map(|step| (step.action, step.items, step.lossless)).collect()
 }
 
@@ -531,6 +532,8 @@ fn who_is_killed_leaves_a_table_that_the_same_run_puts_back_and_mends() {
     let (task, done) = bank.recover("points", Consent::Lossless);
     assert_eq!((task.outcome, done.state), (Outcome::Succeeded, RecoveryState::Succeeded), "{task:#?}");
     assert_eq!(unhashed(), "0");
+
+    killed_while_the_table_is_made(&bank);
 }
 
 #[test]

@@ -89,6 +89,8 @@ pub enum Kept {
         /// How many rows it had.
         rows: u64,
     },
+    /// No table of the points was there: one that is made goes, as long as nobody wrote to it.
+    NoTable,
     /// A database that is made beside the one of the bank: it goes.
     Beside {
         /// Its name on the server.
@@ -191,6 +193,11 @@ impl Quarantine {
     /// Where the rows of a table are kept.
     pub fn table(&self) -> PathBuf {
         self.folder.join("table.copy.zst")
+    }
+
+    /// Where it is noted that a table was made.
+    pub fn made(&self) -> PathBuf {
+        self.folder.join("table.made")
     }
 
     /// Where the points of it are noted that are written or removed.

@@ -12,8 +12,8 @@ pub use files::{Right, is_lost, like, put_file_back, put_files, within};
 pub use journal::{Journal, Kept, Phase, QUARANTINE, Quarantine, QuarantineError};
 pub use salvage::{SalvageError, deleted, lacking, salvage, younger};
 pub use server::{
-    Instead, PointTable, ServerError, SetTable, TemporaryDatabase, make_anew, make_beside, name_beside, own_indexes,
-    remove_beside, write_live,
+    Instead, Made, NoTable, PointTable, ServerError, SetRows, SetTable, TemporaryDatabase, make_anew, make_beside,
+    name_beside, own_indexes, remove_beside, write_dead, write_live,
 };
 pub use temporary::{Temporary, leftovers};
 pub use touched::Touched;

@@ -37,4 +37,4 @@ pub use purge::{Deleted, DeletedPage, PurgeError, Purged};
 pub use query::SqliteError;
 pub use scratch::{free, wipe};
 pub use stock::{Stock, take_stock};
-pub use texts::{LastChange, TextError, having_rows, last_changes, texts};
+pub use texts::{LastChange, TextError, each_deleted, each_memory, having_rows, last_changes, texts};

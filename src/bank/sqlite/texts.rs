@@ -84,6 +84,33 @@ pub fn last_changes(history: &Path, ids: &[u128]) -> Result<BTreeMap<u128, LastC
     Ok(last)
 }
 
+/// Gives the ids of all memories of a private copy, whatever their state, as long as they are taken. Blocks.
+pub fn each_memory(copy: &Path, take: impl FnMut(u128) -> bool) -> Result<(), TextError> {
+    each_id(copy, "SELECT id FROM memories", take)
+}
+
+/// Gives the ids of the memories that a private copy of mem0's history says were deleted, as long as they are taken. Blocks.
+pub fn each_deleted(history: &Path, take: impl FnMut(u128) -> bool) -> Result<(), TextError> {
+    // Of each memory SQLite gives the row that has the last number.
+    let last = "SELECT memory_id, event, max(rowid) FROM history GROUP BY memory_id";
+    each_id(history, &format!("SELECT memory_id FROM ({last}) WHERE event = 'DELETE'"), take)
+}
+
+fn each_id(copy: &Path, question: &str, mut take: impl FnMut(u128) -> bool) -> Result<(), TextError> {
+    let connection = Connection::open(copy).map_err(|error| told(&error))?;
+    let mut list = connection.prepare(question).map_err(|error| told(&error))?;
+    let mut rows = list.query([]).map_err(|error| told(&error))?;
+    while let Some(row) = rows.next().map_err(|error| told(&error))? {
+        // A cell that holds no text is no id.
+        if let Some(id) = row.get::<_, String>(0).ok().and_then(|id| uuid::any(id.as_bytes()))
+            && !take(id)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Those of some ids that have a row now, in the bank's own file. Blocks.
 pub fn having_rows(live: &Path, ids: &[u128]) -> Result<Vec<u128>, TextError> {
     let connection = open(live)?;

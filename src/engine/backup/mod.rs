@@ -9,6 +9,7 @@ mod manifest;
 mod name;
 mod retention;
 mod script;
+mod statements;
 
 pub use counts::{Counts, emptiness, shortfall};
 pub use document::SetError;
@@ -18,3 +19,4 @@ pub use manifest::{Missing, Part, PartKind, SetManifest};
 pub use name::{NameError, SetName};
 pub use retention::{Standing, doomed};
 pub use script::{Column, Relation, Rows, Script, Sections, Sequence};
+pub use statements::OneTable;

@@ -2,6 +2,7 @@
 
 use crate::domain::{Check, CorruptionEvent, CorruptionType, RecoveryStep, RepairAction, Severity, Verdict};
 use crate::engine::consistency::MODEL;
+use crate::engine::integrity::vectors::check;
 
 /// What checks said of a bank at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +29,19 @@ impl Seen {
     /// The event of the same damage.
     pub fn find(&self, event: &CorruptionEvent) -> Option<&CorruptionEvent> {
         self.events.iter().find(|other| same(other, event))
+    }
+
+    /// Whether it was known that this damage was not there. How points differ from their rows is not where no point could be
+    /// read, though the comparison was made.
+    fn knew(&self, event: &CorruptionEvent) -> bool {
+        let of_points = matches!(event.invariant.as_deref(), Some("I4" | "I5" | "I6"));
+        let unread =
+            of_points && self.find_check(check::COLLECTION).is_some() && self.find_check(check::READ).is_none();
+        self.measured(&event.check, &event.component) && !unread
+    }
+
+    fn find_check(&self, id: &str) -> Option<&Check> {
+        self.checks.iter().find(|check| check.id == id)
     }
 
     fn measured(&self, id: &str, component: &str) -> bool {
@@ -70,7 +84,7 @@ pub fn why_back(before: &Seen, planned: &[&CorruptionEvent], steps: &[&RecoveryS
     let new = |event: &&CorruptionEvent| {
         event.severity >= Severity::Medium
             && !drawn(&event.check)
-            && before.measured(&event.check, &event.component)
+            && before.knew(event)
             && before.find(event).is_none_or(|known| event.count > known.count)
             && !expected(event, before, steps)
     };
@@ -153,6 +167,16 @@ mod tests {
         assert!(back(&before, &some, &seen(&[missing(3)], false)).is_some());
         assert_eq!(back(&[missing(9)], &none, &seen(&[missing(2)], false)), None, "fewer than before");
         assert!(back(&[missing(9)], &none, &seen(&[missing(9)], false)).is_some());
+        // Nor is what a store had whose collection is gone by now: how its points differ from their rows.
+        let unhashed = event("b", Some("I5"), DataInconsistency, 4);
+        let gone = event(check::COLLECTION, None, FileCorruption, 1);
+        let mut before = seen(std::slice::from_ref(&gone), false);
+        let new = |before: &Seen| why_back(before, &[&gone], &[&none], &seen(std::slice::from_ref(&unhashed), false));
+        assert!(new(&before).is_some());
+        before.checks.push(Check::failed(check::COLLECTION, "vectors", "it is gone"));
+        assert_eq!(new(&before), None);
+        before.checks.push(Check::passed(check::READ, "vectors", ""));
+        assert!(new(&before).is_some());
         // What could not be seen before is not new.
         let blind = seen(&[], true);
         assert_eq!(why_back(&blind, &[], &[&none], &seen(&[missing(5)], false)), None);

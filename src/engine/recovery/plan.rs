@@ -65,8 +65,8 @@ pub struct Known {
     pub databases: BTreeMap<String, DatabaseKnown>,
     /// Where the bank has its points in Qdrant.
     pub collection: Option<CollectionKnown>,
-    /// Where it has them in a table on a server, of which the set has points to put back.
-    pub table: Option<TableKnown>,
+    /// Where it has them in a table on a server: what the set would put back there, or why nothing.
+    pub table: Option<Result<TableKnown, String>>,
     /// What can be done about single points there, or why nothing.
     pub points: Option<Result<PointsKnown, String>>,
     /// By component, the paths which the set has just as the manifest of the tree has them.
@@ -74,10 +74,14 @@ pub struct Known {
 }
 
 impl Known {
+    /// How many missing points the set gives back to a table.
+    fn given(&self) -> u64 {
+        self.table.as_ref().and_then(|table| table.as_ref().ok()).map_or(0, |table| table.missing)
+    }
+
     /// Whether more points are missing than the set gives back to a table.
     fn lacks(&self, event: &CorruptionEvent) -> bool {
-        let given = self.table.map(|table| table.missing);
-        let embeddable = |points: &PointsKnown| given.is_some_and(|given| points.embeddable_beside(given) > 0);
+        let embeddable = |points: &PointsKnown| self.table.is_some() && points.embeddable_beside(self.given()) > 0;
         event.invariant.as_deref() == Some("I1")
             && self.points.as_ref().is_some_and(|p| p.as_ref().is_ok_and(embeddable))
     }
@@ -136,11 +140,11 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
     }
     let mut restored = false;
     for ((component, need), at) in needs {
-        let of = match (need, known.collection) {
-            (Need::Points, _) if known.table.is_some() => {
+        let mut of = match (need, known.collection) {
+            (Need::Points, _) if let Some(table) = &known.table => {
                 let content = |at: &&usize| events[**at].invariant.as_deref() != Some("I1");
                 let damaged = at.iter().filter(content).map(|at| events[*at].count).sum();
-                Ok(known.table.map(|table| table.step(damaged)).into_iter().collect())
+                table.as_ref().map(|table| vec![table.step(damaged)]).map_err(Clone::clone)
             }
             (Need::Points, Some(facts)) => of_collection(&facts).map(|step| vec![step]).ok_or(NOTHING.to_owned()),
             (Need::File, _) => Ok(vec![of_files(component, at.len())]),
@@ -149,12 +153,23 @@ pub fn plan(events: &[CorruptionEvent], known: &Known) -> Planned {
                 Err("recover again once the collection was put back".to_owned())
             }
             (Need::Repair(repair), _) => match &known.points {
-                Some(Ok(points)) => repair.steps(points, known.table.map_or(0, |table| table.missing)),
+                Some(Ok(points)) => repair.steps(points, known.given()),
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(NOTHING.to_owned()),
             },
             _ => Err(NOTHING.to_owned()),
         };
+        if need == Need::Repair(Repair::Embed)
+            && let Some(Err(why)) = &known.table
+        {
+            // That the set would have been taken first.
+            let more = format!("; the set gives nothing back: {why}");
+            match &mut of {
+                Ok(steps) => steps.iter_mut().for_each(|step| step.detail.push_str(&more)),
+                Err(told) if told != why => told.push_str(&more),
+                Err(_) => {}
+            }
+        }
         restored |= need == Need::Points && of.is_ok();
         match of {
             Ok(of) => steps.extend(of.into_iter().map(|step| (step, at.clone()))),
@@ -219,11 +234,14 @@ fn need(event: &CorruptionEvent, known: &Known) -> Option<Need> {
         };
     }
     if event.component == VECTORS {
-        if known.table.is_some_and(|table| table.helps(event, broken || silent)) {
+        if matches!(&known.table, Some(Ok(table)) if table.helps(event, broken || silent)) {
             return Some(Need::Points);
         }
         let Some(facts) = known.collection else {
-            return known.points.as_ref().and_then(|_| Repair::of(event)).map(Need::Repair);
+            let repair = known.points.as_ref().and_then(|_| Repair::of(event)).map(Need::Repair);
+            // Why the set puts nothing back is told, where that is all that would help.
+            let why = (broken || silent) && matches!(known.table, Some(Err(_)));
+            return repair.or(why.then_some(Need::Points));
         };
         let lost = event.invariant.as_deref() == Some("I1") && event.severity == Severity::Critical;
         let lost = lost && (facts.restore.is_some() || !facts.there);
@@ -335,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::recovery::Model;
+    use crate::engine::recovery::{Gone, Model, Told};
 
     fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
         CorruptionEvent {
@@ -359,6 +377,7 @@ mod tests {
             "sqlite-schema",
             "sqlite-dates",
             "vectors-values",
+            "vectors-collection",
             "files-content",
             "consistency-missing",
             "consistency-orphans",
@@ -425,13 +444,21 @@ mod tests {
             younger,
             younger_rows,
         });
-        let known = (database(), database(), prop::option::of(collection), prop::option::of(points()));
-        known.prop_map(|(database, history, collection, points)| Known {
+        let told = prop::sample::select(vec![Told::Nothing, Told::History, Told::Rows]);
+        let gone = (told, 0..3_u64).prop_map(|(told, rowless)| Gone { rowless, told, ..Gone::default() });
+        let table = (0..3_u64, 0..9_u64, prop::option::of(gone));
+        let table = table.prop_map(|(changed, missing, gone)| TableKnown { changed, missing, gone });
+        let store = prop_oneof![
+            prop::option::of(collection).prop_map(|collection| (collection, None)),
+            prop::option::of(table).prop_map(|table| (None, Some(table.ok_or_else(|| "no right".to_owned())))),
+        ];
+        let known = (database(), database(), store, prop::option::of(points()));
+        known.prop_map(|(database, history, (collection, table), points)| Known {
             points: points.map(Ok),
             set: Some("set".to_owned()),
             databases: BTreeMap::from([("database".to_owned(), database), ("history".to_owned(), history)]),
             collection,
-            table: None,
+            table,
             trees: BTreeMap::from([("files/uploads".to_owned(), BTreeSet::from(["a.txt".to_owned()]))]),
         })
     }
@@ -458,10 +485,17 @@ mod tests {
                         let salvaged = facts.unwrap().salvage.unwrap();
                         prop_assert_eq!(step.lossless, salvaged.whole || salvaged.only_in_set == Some(0));
                     }
-                    RepairAction::RestoreCollection => {
-                        let facts = known.collection.unwrap();
-                        prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0));
-                    }
+                    RepairAction::RestoreCollection => match (known.collection, &known.table) {
+                        (Some(facts), _) => prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0)),
+                        (None, Some(Ok(table))) => {
+                            let sure = |gone: &Gone| {
+                                gone.told == Told::History || gone.told == Told::Rows && gone.rowless == 0
+                            };
+                            let right = table.gone.as_ref().is_none_or(|gone| step.lossless == sure(gone));
+                            prop_assert!(right, "{:?}", step);
+                        }
+                        _ => panic!("{step:?}"),
+                    },
                     RepairAction::ReEmbed | RepairAction::SyncText => {
                         let Some(Ok(points)) = &known.points else { panic!("{step:?}") };
                         let proven = matches!(points.model, Model::Proven(_));

@@ -1,16 +1,46 @@
 //! What is done on a bank's PostgreSQL server.
 
 use crate::domain::{CorruptionEvent, RecoveryStep, RepairAction};
-use crate::engine::integrity::vectors::VECTORS;
+use crate::engine::integrity::vectors::{VECTORS, check};
 
 /// What a set would put back into the table of the points. What is overwritten is kept, and has the times of what the set
 /// has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableKnown {
     /// Points that are others than in the set though no time of theirs changed, or that have no time.
     pub changed: u64,
-    /// Points of the set that are gone though their memories live, with the same text.
+    /// Points of the set that are gone though their memories live, with the same text; where the table itself is gone, all
+    /// that would be in it.
     pub missing: u64,
+    /// Where there is no such table.
+    pub gone: Option<Gone>,
+}
+
+/// What is known of a table that is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// How many points the set has.
+    pub points: u64,
+    /// Of those that come back, how many have no row now and had none in the set.
+    pub rowless: u64,
+    /// What tells which memories were deleted since the set was made.
+    pub told: Told,
+    /// An extension that the table needs is gone, too, and is made.
+    pub extension: bool,
+    /// Tables of the same name in other schemas, as words.
+    pub elsewhere: Option<String>,
+}
+
+/// What tells which memories were deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// The bank has neither rows nor a history.
+    #[default]
+    Nothing,
+    /// mem0's history alone.
+    History,
+    /// The rows.
+    Rows,
 }
 
 /// What a set has of a database that can be restored beside the living one.
@@ -28,14 +58,19 @@ pub(super) const SWITCH: &str = "the living database stays as it is: a person ha
 
 impl TableKnown {
     /// Whether it is of use against a damage; `content` where that is in points that are there.
-    pub(super) fn helps(self, event: &CorruptionEvent, content: bool) -> bool {
-        content && self.changed > 0 || event.invariant.as_deref() == Some("I1") && self.missing > 0
+    pub(super) fn helps(&self, event: &CorruptionEvent, content: bool) -> bool {
+        content && self.changed > 0
+            || event.invariant.as_deref() == Some("I1") && self.missing > 0
+            || event.check == check::COLLECTION && self.gone.is_some()
     }
 
     /// The step for damage in the content of so many points; of none, what is there stays. Where more points changed than
     /// are damaged, the others may be as somebody wants them.
-    pub(super) fn step(self, damaged: u64) -> RecoveryStep {
-        let Self { missing, .. } = self;
+    pub(super) fn step(&self, damaged: u64) -> RecoveryStep {
+        let missing = self.missing;
+        if let Some(gone) = &self.gone {
+            return gone.step(missing);
+        }
         let changed = if damaged == 0 { 0 } else { self.changed };
         let mut detail = format!(
             "{changed} points that are others than in the set though no time changed, and {missing} that are gone, as the \
@@ -47,6 +82,44 @@ impl TableKnown {
         }
         let step = step(RepairAction::RestoreCollection, VECTORS, changed.saturating_add(missing), detail);
         RecoveryStep { lossless: lost == 0, lost_memories: lost, lost_rows: lost, ..step }
+    }
+}
+
+impl Gone {
+    /// The step that makes it anew with so many points. It loses nothing where it is known that no deleted memory comes back
+    /// by it, and where the table is not somewhere else.
+    fn step(&self, missing: u64) -> RecoveryStep {
+        let mut doubts = Vec::new();
+        match (self.told, self.rowless) {
+            (Told::Nothing, _) => {
+                doubts.push("what was deleted since the set was made comes back, for nothing tells what".to_owned());
+            }
+            (Told::Rows, 1..) => doubts.push(format!(
+                "{} of them had no row in the set either: what was removed of these since comes back",
+                self.rowless
+            )),
+            _ => {}
+        }
+        if self.extension {
+            doubts.push(
+                "an extension that it needs is gone from the database, too, and is made: is it the right one?"
+                    .to_owned(),
+            );
+        }
+        if let Some(others) = &self.elsewhere {
+            doubts.push(format!("the database has {others}: was the table moved?"));
+        }
+        let mut detail = format!(
+            "the table is gone: it is made anew with {missing} of the {} points that the set has; memories of the others were \
+             deleted since, or have another text. It belongs to the role of the bank's url: rights of other roles and row \
+             security policies are not in a set",
+            self.points
+        );
+        for doubt in &doubts {
+            detail.extend(["; ", doubt]);
+        }
+        let step = step(RepairAction::RestoreCollection, VECTORS, missing, detail);
+        RecoveryStep { lossless: doubts.is_empty(), ..step }
     }
 }
 
@@ -98,7 +171,7 @@ mod tests {
         let zero = event("vectors-values", VECTORS, "vector/zero", CorruptionType::FileCorruption);
         let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
         for (changed, missing, cured) in [(0, 0, vec![]), (1, 0, vec![0]), (0, 3, vec![1]), (1, 3, vec![0, 1])] {
-            let table = Some(TableKnown { changed, missing });
+            let table = Some(Ok(TableKnown { changed, missing, gone: None }));
             let known = Known { set: Some("set".to_owned()), table, ..Known::default() };
             let planned = plan(&[zero.clone(), gone.clone()], &known);
             assert_eq!(planned.cures.iter().map(|(event, _)| *event).collect::<Vec<_>>(), cured);
@@ -114,7 +187,7 @@ mod tests {
         let orphan = event("consistency-orphans", VECTORS, "points", CorruptionType::DataInconsistency);
         let known = |missing, points| Known {
             set: Some("set".to_owned()),
-            table: Some(TableKnown { changed: 0, missing }),
+            table: Some(Ok(TableKnown { changed: 0, missing, gone: None })),
             points: Some(points),
             ..Known::default()
         };
@@ -158,12 +231,79 @@ mod tests {
 
     #[test]
     fn more_changed_points_than_are_damaged_are_no_damage_by_themselves() {
-        let known = TableKnown { changed: 40, missing: 3 };
+        let known = TableKnown { changed: 40, missing: 3, gone: None };
         let told = |damaged| {
             let step = known.step(damaged);
             (step.items, step.lossless, step.lost_memories)
         };
         assert_eq!((told(40), told(39), told(0)), ((43, true, 0), (43, false, 40), (3, true, 0)));
+    }
+
+    #[test]
+    fn a_table_that_is_gone_is_made_anew_or_it_is_told_why_not() {
+        let gone = event(check::COLLECTION, VECTORS, "collection", CorruptionType::FileCorruption);
+        let missing = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
+        let events = [gone, missing];
+        let known = |table: Result<TableKnown, String>| {
+            let points = Some(Err(table.as_ref().err().cloned().unwrap_or_else(|| "later".to_owned())));
+            Known { set: Some("set".to_owned()), table: Some(table), points, ..Known::default() }
+        };
+        let sure = Gone { points: 9, told: Told::Rows, ..Gone::default() };
+        for (missing, cures) in [(0, vec![(0, 0)]), (7, vec![(0, 0), (1, 0)])] {
+            let planned = plan(&events, &known(Ok(TableKnown { changed: 0, missing, gone: Some(sure.clone()) })));
+            let steps: Vec<_> =
+                planned.plan.steps.iter().map(|step| (step.action, step.items, step.lossless)).collect();
+            assert_eq!(steps, [(RepairAction::RestoreCollection, missing, true)]);
+            assert_eq!((planned.cures.len() + planned.plan.unmended.len(), planned.cures), (2, cures));
+        }
+        let planned = plan(&events, &known(Err("no right".to_owned())));
+        assert_eq!((planned.plan.steps.len(), planned.plan.set), (0, None));
+        assert_eq!(planned.plan.unmended.len(), 2);
+        assert!(planned.plan.unmended.iter().all(|line| line.ends_with(": no right")), "{:?}", planned.plan.unmended);
+    }
+
+    #[test]
+    fn a_table_that_may_bring_back_what_was_deleted_or_moved_is_not_lossless() {
+        let sure = Gone { points: 9, told: Told::Rows, ..Gone::default() };
+        for (gone, doubt) in [
+            (sure.clone(), None),
+            (Gone { told: Told::History, rowless: 7, ..sure.clone() }, None),
+            (Gone { told: Told::Nothing, rowless: 7, ..sure.clone() }, Some("nothing tells what")),
+            (Gone { rowless: 2, ..sure.clone() }, Some("2 of them had no row in the set either")),
+            (Gone { extension: true, ..sure.clone() }, Some("an extension that it needs is gone")),
+            (Gone { elsewhere: Some("old.points".to_owned()), ..sure }, Some("the database has old.points")),
+        ] {
+            let step = TableKnown { changed: 0, missing: 7, gone: Some(gone) }.step(0);
+            assert!(step.detail.contains("7 of the 9 points"), "{step:#?}");
+            assert_eq!((step.lossless, step.lost_memories), (doubt.is_none(), 0), "{step:#?}");
+            assert!(doubt.is_none_or(|doubt| step.detail.contains(doubt)), "{step:#?}");
+        }
+    }
+
+    #[test]
+    fn why_the_set_gives_nothing_back_is_told_where_points_are_embedded() {
+        let gone = event("consistency-missing", VECTORS, "points", CorruptionType::DataInconsistency);
+        let points = |model| PointsKnown {
+            model,
+            seconds_per_thousand: None,
+            missing: 5,
+            embeddable: 5,
+            bytes: 50,
+            originals: 0,
+            others: 0,
+            unhashed: 0,
+            orphans: 0,
+            broken: 0,
+            rotten: false,
+        };
+        let planned = |model| {
+            let (table, points) = (Some(Err("another table".to_owned())), Some(Ok(points(model))));
+            plan(std::slice::from_ref(&gone), &Known { table, points, ..Known::default() }).plan
+        };
+        let embedded = planned(Model::Proven("m".to_owned()));
+        assert!(embedded.steps[0].detail.ends_with("the set gives nothing back: another table"), "{embedded:#?}");
+        let undeclared = planned(Model::Undeclared);
+        assert!(undeclared.unmended[0].ends_with("the set gives nothing back: another table"), "{undeclared:#?}");
     }
 
     #[test]

@@ -99,24 +99,23 @@ impl<E: Exchange> Steps<'_, E> {
         plan: &RecoveryPlan,
         steps: &[usize],
     ) -> Result<(), String> {
-        let touched = Touched::of(&quarantine.touched());
         for (number, at) in steps.iter().enumerate() {
             self.meter.check().map_err(|cancelled| cancelled.to_string())?;
             quarantine.enter(Phase::Working, number + 1).map_err(|error| error.to_string())?;
             let step = &plan.steps[*at];
-            let done = self.step(step, &touched).await;
+            let done = self.step(step, quarantine).await;
             done.map_err(|why| format!("{} of {}: {why}", step.action.name(), step.target))?;
         }
         Ok(())
     }
 
-    async fn step(&self, step: &RecoveryStep, touched: &Touched) -> Result<(), String> {
-        if let Some(done) = self.step_on_server(step, touched).await {
+    async fn step(&self, step: &RecoveryStep, quarantine: &Quarantine) -> Result<(), String> {
+        if let Some(done) = self.step_on_server(step, quarantine).await {
             return done;
         }
         let target = step.target.as_str();
         if let Some(repair) = Repair::of_step(step) {
-            return self.points(repair, step.items, touched).await;
+            return self.points(repair, step.items, &Touched::of(&quarantine.touched())).await;
         }
         match step.action {
             RepairAction::Reindex => {
@@ -305,59 +304,74 @@ impl<E: Exchange> Steps<'_, E> {
 }
 
 impl<E: Exchange> Runner<E> {
-    /// Puts back what a recovery kept, the last first; for people, why not all of it.
+    /// Puts back what a recovery kept, the last first; for people, why not all of it. What cannot be put back keeps nothing
+    /// else from it.
     pub(super) async fn roll_back(
         &self,
         spec: &RunSpec,
         quarantine: &mut Quarantine,
         client: Option<&Client>,
     ) -> Result<(), String> {
-        for kept in quarantine.journal.kept.clone().into_iter().rev() {
-            match kept {
-                Kept::Database { component, place, suffixes } => {
-                    let live = locate(self.places.volume(&place.volume)?, &place.path);
-                    let live = live.map_err(|error| error.to_string())?;
-                    let files: Vec<_> = suffixes
-                        .into_iter()
-                        .map(|suffix| {
-                            let from = quarantine.database(&component, &suffix);
-                            (suffix, from)
-                        })
-                        .collect();
-                    let scratch = self.places.scratch.clone();
-                    let put = blocking(move || {
-                        let files: Vec<_> =
-                            files.iter().map(|(suffix, from)| (suffix.as_str(), from.clone())).collect();
-                        put_back(&live, &files, &scratch)
-                    });
-                    put.await?.map_err(|error| error.to_string())?;
-                }
-                Kept::Files { place, folder, files } => {
-                    let root = self.places.volume(&place.volume)?.join(&place.path);
-                    for (number, (path, there)) in files.iter().enumerate() {
-                        let from = there.then(|| quarantine.file(&folder, number));
-                        put_file_back(&root, path, from.as_deref()).map_err(|error| error.to_string())?;
-                    }
-                }
-                Kept::Collection { name, snapshot } => {
-                    let client = client.ok_or("the bank no longer declares its Qdrant")?;
-                    let put = match snapshot {
-                        Some(digest) => {
-                            client.upload_snapshot(&name, &quarantine.snapshot(), &digest).await.map(|_| ())
-                        }
-                        None => match client.delete_collection(&name).await {
-                            Err(error) if !error.is_missing() => Err(error),
-                            _ => Ok(()),
-                        },
-                    };
-                    put.map_err(|error| error.to_string())?;
-                    leftovers(client, &name).await.map_err(|error| error.to_string())?;
-                }
-                Kept::Table { .. } | Kept::Beside { .. } => self.roll_server_back(spec, &kept, quarantine).await?,
-            }
+        let mut stuck = Vec::new();
+        for kept in quarantine.journal.kept.iter().rev() {
+            stuck.extend(self.put_back(spec, kept, quarantine, client).await.err());
+        }
+        if !stuck.is_empty() {
+            return Err(stuck.join("; "));
         }
         let begun = quarantine.journal.begun;
         quarantine.enter(Phase::RolledBack, begun).map_err(|error| error.to_string())
+    }
+
+    async fn put_back(
+        &self,
+        spec: &RunSpec,
+        kept: &Kept,
+        quarantine: &Quarantine,
+        client: Option<&Client>,
+    ) -> Result<(), String> {
+        match kept {
+            Kept::Database { component, place, suffixes } => {
+                let live = locate(self.places.volume(&place.volume)?, &place.path);
+                let live = live.map_err(|error| error.to_string())?;
+                let files: Vec<_> = suffixes
+                    .iter()
+                    .map(|suffix| {
+                        let from = quarantine.database(component, suffix);
+                        (suffix.clone(), from)
+                    })
+                    .collect();
+                let scratch = self.places.scratch.clone();
+                let put = blocking(move || {
+                    let files: Vec<_> = files.iter().map(|(suffix, from)| (suffix.as_str(), from.clone())).collect();
+                    put_back(&live, &files, &scratch)
+                });
+                put.await?.map_err(|error| error.to_string())?;
+            }
+            Kept::Files { place, folder, files } => {
+                let root = self.places.volume(&place.volume)?.join(&place.path);
+                for (number, (path, there)) in files.iter().enumerate() {
+                    let from = there.then(|| quarantine.file(folder, number));
+                    put_file_back(&root, path, from.as_deref()).map_err(|error| error.to_string())?;
+                }
+            }
+            Kept::Collection { name, snapshot } => {
+                let client = client.ok_or("the bank no longer declares its Qdrant")?;
+                let put = match snapshot {
+                    Some(digest) => client.upload_snapshot(name, &quarantine.snapshot(), digest).await.map(|_| ()),
+                    None => match client.delete_collection(name).await {
+                        Err(error) if !error.is_missing() => Err(error),
+                        _ => Ok(()),
+                    },
+                };
+                put.map_err(|error| error.to_string())?;
+                leftovers(client, name).await.map_err(|error| error.to_string())?;
+            }
+            Kept::Table { .. } | Kept::NoTable | Kept::Beside { .. } => {
+                self.roll_server_back(spec, kept, quarantine).await?;
+            }
+        }
+        Ok(())
     }
 }
 

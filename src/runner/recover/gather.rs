@@ -120,10 +120,12 @@ impl<E: Exchange> Runner<E> {
                 self.of_single(spec, events, &mut sources, copies, meter).await?;
             }
         }
-        if matches!(spec.bank.vector_store, Some(VectorStore::Pgvector(_))) {
+        self.of_server(spec, events, &mut sources, copies).await;
+        self.of_table(spec, events, &mut sources, copies, meter).await?;
+        // Of a table that is gone there are none.
+        if matches!(spec.bank.vector_store, Some(VectorStore::Pgvector(_))) && sources.known.points.is_none() {
             self.of_single(spec, events, &mut sources, copies, meter).await?;
         }
-        self.of_server(spec, events, &mut sources, copies, meter).await?;
         for tree in &spec.bank.files {
             let component = format!("files/{}", tree.name);
             let wanted: BTreeSet<&str> =

@@ -1,30 +1,23 @@
-//! What is done on the bank's PostgreSQL server: indexes made anew, points put back in their table, and a database
-//! restored beside the living one. Each is one transaction, or a database of its own.
+//! What is done on the bank's PostgreSQL server: indexes made anew in one transaction, and a database restored beside the
+//! living one.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use tokio::runtime::Handle;
 
 use super::act::Steps;
 use super::gather::Sources;
+use super::table::table;
+use crate::bank::FolderSecrets;
 use crate::bank::consistency::SqlSide;
 use crate::bank::postgres::{Activity, PostgresMemories, activity};
 use crate::bank::qdrant::Client;
-use crate::bank::recovery::{
-    Kept, PointTable, Quarantine, SetTable, Touched, make_anew, make_beside, name_beside, own_indexes, remove_beside,
-    write_live,
-};
-use crate::bank::{FolderSecrets, Meter};
+use crate::bank::recovery::{Kept, Quarantine, make_anew, make_beside, name_beside, own_indexes, remove_beside};
 use crate::domain::{
-    Bank, CorruptionEvent, PgvectorEndpoint, PointId, PostgresEndpoint, RecoveryStep, RepairAction, RunSpec,
-    SqlDatabase, VectorStore,
+    Bank, CorruptionEvent, PointId, PostgresEndpoint, RecoveryStep, RepairAction, RunSpec, SqlDatabase,
 };
 use crate::engine::backup::{Part, PartKind, postgres_folder};
 use crate::engine::consistency::State;
-use crate::engine::integrity::vectors::VECTORS;
 use crate::engine::recovery::{Beside, DatabaseKnown};
-use crate::runner::copies::{Copies, DATABASE, blocking};
+use crate::runner::copies::{Copies, DATABASE};
 use crate::runner::{Exchange, Runner};
 
 /// The checks of which the object is an index.
@@ -37,24 +30,11 @@ fn server(bank: &Bank) -> Option<&PostgresEndpoint> {
     }
 }
 
-fn table(bank: &Bank) -> Option<&PgvectorEndpoint> {
-    match &bank.vector_store {
-        Some(VectorStore::Pgvector(endpoint)) => Some(endpoint),
-        _ => None,
-    }
-}
-
-/// The table of the points, which must be there as mem0 makes it.
-async fn open(endpoint: &PgvectorEndpoint, held: (&str, &FolderSecrets)) -> Result<PointTable, String> {
-    let found = PointTable::open(endpoint, held).await?;
-    found.ok_or_else(|| format!("there is no table {} as mem0 makes it", endpoint.table))
-}
-
-fn rows_of<'a>(parts: &'a [Part], component: &str) -> impl Iterator<Item = &'a Part> {
+pub(super) fn rows_of<'a>(parts: &'a [Part], component: &str) -> impl Iterator<Item = &'a Part> {
     parts.iter().filter(move |part| part.kind == PartKind::Rows && part.component == component)
 }
 
-fn file_of(part: &Part) -> &str {
+pub(super) fn file_of(part: &Part) -> &str {
     part.path.rsplit('/').next().unwrap_or_default()
 }
 
@@ -73,25 +53,14 @@ impl<E: Exchange> Runner<E> {
         told
     }
 
-    /// Makes it an error for people that single points cannot be written: of Qdrant that shows when it is done.
-    pub(super) async fn may_write_points(&self, spec: &RunSpec) -> Result<(), String> {
-        let Some(endpoint) = table(&spec.bank) else { return Ok(()) };
-        let secrets = FolderSecrets::new(&self.places.secrets);
-        let mut table = open(endpoint, (&spec.namespace, &secrets)).await?;
-        let may = table.may_write().await;
-        table.close().await;
-        may
-    }
-
     /// Looks at what can be done on the server. What it does not tell is not planned.
     pub(super) async fn of_server(
         &self,
         spec: &RunSpec,
         events: &[CorruptionEvent],
         sources: &mut Sources,
-        copies: &mut Copies<'_>,
-        meter: &Arc<Meter>,
-    ) -> Result<(), String> {
+        copies: &Copies<'_>,
+    ) {
         let secrets = FolderSecrets::new(&self.places.secrets);
         let held = (spec.namespace.as_str(), &secrets);
         if let Some(endpoint) = server(&spec.bank)
@@ -113,32 +82,6 @@ impl<E: Exchange> Runner<E> {
             }
             sources.known.databases.insert(DATABASE.to_owned(), facts);
         }
-        let part = rows_of(&sources.parts, VECTORS).find(|part| part.points.is_some());
-        let (Some(endpoint), Some(part)) = (table(&spec.bank), part) else { return Ok(()) };
-        if !events.iter().any(|event| event.component == VECTORS) {
-            return Ok(());
-        }
-        let set = SetTable {
-            folder: sources.folder.join(postgres_folder(VECTORS)),
-            file: file_of(part).to_owned(),
-            rows: part.points.unwrap_or_default(),
-            live: self.places.scratch.join("live.copy.zst"),
-        };
-        // Without rows to tell which memories live, none that is gone comes back.
-        let side = self.sides(spec, copies, meter).await?.ok().map(|(side, _)| side);
-        let looking = async {
-            write_live(side.as_ref(), &set.live).await?;
-            let Some(mut table) = PointTable::open(endpoint, held).await? else { return Ok(None) };
-            table.may_write().await?;
-            table.known(&set, meter).await.map(Some).map_err(|error| error.to_string())
-        };
-        let looked: Result<_, String> = meter.unless_cancelled(looking).await.map_err(|error| error.to_string())?;
-        match looked {
-            Ok(known) => sources.known.table = known,
-            Err(why) => tracing::warn!("no point can be put back in its table: {why}"),
-        }
-        sources.table = Some(set);
-        Ok(())
     }
 
     /// Puts back what a step on the server overwrote; for people, why not.
@@ -151,13 +94,8 @@ impl<E: Exchange> Runner<E> {
         let secrets = FolderSecrets::new(&self.places.secrets);
         let held = (spec.namespace.as_str(), &secrets);
         match kept {
-            Kept::Table { rows } => {
-                let endpoint = table(&spec.bank).ok_or("the bank no longer declares its table of points")?;
-                let table = open(endpoint, held).await?;
-                let touched = Touched::of(&quarantine.touched());
-                let back = table.put_back(&quarantine.table(), *rows, &touched, &Meter::default()).await;
-                back.map_err(|error| error.to_string())
-            }
+            Kept::Table { rows } => self.roll_table_back(spec, Some(*rows), quarantine).await,
+            Kept::NoTable => self.roll_table_back(spec, None, quarantine).await,
             Kept::Beside { name } => {
                 let endpoint = server(&spec.bank).ok_or("the bank no longer declares its database on a server")?;
                 remove_beside(&endpoint.url, held, name).await
@@ -184,16 +122,17 @@ impl<E: Exchange> Steps<'_, E> {
             | RepairAction::ReEmbed
             | RepairAction::DeleteOrphans
             | RepairAction::SyncText
-            | RepairAction::WriteHash => {
-                let endpoint = table(&self.spec.bank)?;
-                Some(self.keep_table(endpoint, quarantine).await.map(|rows| Some(Kept::Table { rows })))
-            }
+            | RepairAction::WriteHash => Some(self.keep_of_table(step, quarantine).await?.map(Some)),
             _ => None,
         }
     }
 
     /// Carries a step out, where it is one on the server.
-    pub(super) async fn step_on_server(&self, step: &RecoveryStep, touched: &Touched) -> Option<Result<(), String>> {
+    pub(super) async fn step_on_server(
+        &self,
+        step: &RecoveryStep,
+        quarantine: &Quarantine,
+    ) -> Option<Result<(), String>> {
         let secrets = FolderSecrets::new(&self.runner.places.secrets);
         let held = (self.spec.namespace.as_str(), &secrets);
         let told = |error: crate::bank::recovery::ServerError| error.to_string();
@@ -207,17 +146,7 @@ impl<E: Exchange> Steps<'_, E> {
                 let endpoint = server(&self.spec.bank)?;
                 Some(self.restore_beside(endpoint, held).await)
             }
-            RepairAction::RestoreCollection => {
-                let endpoint = table(&self.spec.bank)?;
-                let mending = async {
-                    let set = self.sources.table.as_ref().ok_or("the set has no table of points")?;
-                    let table = open(endpoint, held).await?;
-                    let missing = self.sources.known.table.map_or(0, |known| known.missing);
-                    table.mend(set, (step.items > missing, step.items), touched, self.meter).await.map_err(told)
-                };
-                let mended = self.meter.unless_cancelled(mending).await;
-                Some(mended.unwrap_or_else(|cancelled| Err(cancelled.to_string())))
-            }
+            RepairAction::RestoreCollection => self.restore_table(step, quarantine).await,
             _ => None,
         }
     }
@@ -251,14 +180,6 @@ impl<E: Exchange> Steps<'_, E> {
     fn beside(&self) -> Result<&Beside, String> {
         let known = self.sources.known.databases.get(DATABASE).and_then(|known| known.beside.as_ref());
         known.ok_or_else(|| "the set has no tables of the database".to_owned())
-    }
-
-    async fn keep_table(&self, endpoint: &PgvectorEndpoint, quarantine: &Quarantine) -> Result<u64, String> {
-        let secrets = FolderSecrets::new(&self.runner.places.secrets);
-        let table = open(endpoint, (&self.spec.namespace, &secrets)).await?;
-        Touched::make(&quarantine.touched()).map_err(|error| error.to_string())?;
-        let (to, meter, handle) = (quarantine.table(), Arc::clone(self.meter), Handle::current());
-        blocking(move || handle.block_on(table.keep(&to, &meter))).await?
     }
 
     /// Restores the set's tables in a database of their own, which stays.

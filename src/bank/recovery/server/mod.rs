@@ -1,8 +1,11 @@
 //! Databases that are made on a bank's own server for what a set has of it.
 
 mod beside;
+mod dead;
 mod fill;
 mod index;
+mod made;
+mod make;
 mod session;
 mod table;
 
@@ -14,7 +17,10 @@ use sqlx::error::DatabaseError;
 use thiserror::Error;
 
 pub use beside::{make_beside, name_beside, remove_beside};
+pub use dead::{SetRows, write_dead};
 pub use index::{make_anew, own_indexes};
+pub use made::Made;
+pub use make::NoTable;
 pub use table::{PointTable, SetTable, write_live};
 
 use fill::pour;

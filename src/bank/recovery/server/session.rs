@@ -16,6 +16,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const WRITING: &str = "SET default_transaction_read_only = off; SET lock_timeout = '10s'; SET search_path = ''; \
     SET row_security = off; SET \"DateStyle\" = 'ISO, YMD'; SET \"IntervalStyle\" = 'postgres'; \
     SET idle_in_transaction_session_timeout = 0";
+/// Where the server can, it ends what it does, an index say, once nobody is there any more who asked for it.
+const WATCHING: &str = "SELECT pg_catalog.set_config(name, '10s', false) FROM pg_catalog.pg_settings \
+    WHERE name = 'client_connection_check_interval'";
 /// A database like the one of the session, whose new sessions find tables as those of the old one do.
 const LIKE: &str = "SELECT pg_catalog.quote_literal(pg_catalog.pg_encoding_to_char(encoding)), \
       pg_catalog.quote_literal(datcollate), pg_catalog.quote_literal(datctype) \
@@ -52,6 +55,8 @@ impl Session {
         let rows = session.ask("SELECT pg_catalog.current_setting('search_path')", None).await;
         session.search_path = rows.and_then(|rows| text(&rows, 0)).map_err(|error| told(&error, &session.place))?;
         session.run(WRITING).await.map_err(|error| told(&error, &session.place))?;
+        // Some systems cannot look: there it stays as it is.
+        let _ = session.run(WATCHING).await;
         Ok(session)
     }
 

@@ -30,11 +30,11 @@ const SILENCE: Duration = Duration::from_mins(5);
 const LEVEL: i32 = 3;
 const SPARE_ROOM: u64 = 16 << 20;
 /// Each statement sees what was there when it began: after a lock, all that who had it before wrote.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The columns that mem0 gives a table.
-const COLUMNS: &str = "id, vector, payload";
+pub(super) const COLUMNS: &str = "id, vector, payload";
 /// The table that a name without its schema means, its columns, and about how many bytes it has.
-const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
+pub(super) const FIND: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), \
       pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum), \
       pg_catalog.pg_table_size(c.oid)::int8 \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -45,6 +45,9 @@ const RIGHTS: &str = "SELECT pg_catalog.quote_ident(current_user), \
     (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege($1, p)) \
       FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p), \
     pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')";
+/// What a role is told that may not make temporary tables.
+pub(super) const TEMPORARY: &str =
+    "the role ROLE may not make temporary tables: GRANT TEMPORARY ON DATABASE ... TO ROLE";
 /// Points that are not what the set has though their times are the same, or that have no time any more; not where a row has
 /// another text by now than the set.
 fn changed() -> String {
@@ -73,15 +76,18 @@ pub struct SetTable {
     pub file: String,
     /// How many they are.
     pub rows: u64,
-    /// The live memories, as [`write_live`] wrote them.
+    /// The memories, as [`write_live`] wrote them.
     pub live: PathBuf,
+    /// Those of which no point comes back without a row, as [`write_dead`](super::write_dead) wrote them; looked at only
+    /// where the table is made anew.
+    pub dead: Option<PathBuf>,
 }
 
 /// The table of a bank's points.
 pub struct PointTable {
-    session: Session,
+    pub(super) session: Session,
     /// Its name with its schema.
-    name: String,
+    pub(super) name: String,
     bytes: u64,
 }
 
@@ -105,6 +111,11 @@ impl PointTable {
         }))
     }
 
+    /// One that the transaction of a session made.
+    pub(super) const fn made_in(session: Session, name: String) -> Self {
+        Self { session, name, bytes: 0 }
+    }
+
     /// Makes it an error that the user may not change its points and put them back, which names what is missing.
     pub async fn may_write(&mut self) -> Result<(), String> {
         let rows = self.session.ask(RIGHTS, Some(&self.name)).await;
@@ -119,9 +130,7 @@ impl PointTable {
             return Err(format!("the role {role} may not change the points of {name}: {grant}"));
         }
         if !temporary {
-            return Err(format!(
-                "the role {role} may not make temporary tables: GRANT TEMPORARY ON DATABASE ... TO {role}"
-            ));
+            return Err(TEMPORARY.replace("ROLE", &role));
         }
         Ok(())
     }
@@ -140,7 +149,7 @@ impl PointTable {
         let missing = self.count(&format!("FROM {MISSING} {name} v WHERE v.id = s.id)")).await?;
         self.run("ROLLBACK").await?;
         self.session.close().await;
-        Ok(TableKnown { changed, missing })
+        Ok(TableKnown { changed, missing, gone: None })
     }
 
     /// Puts back what [`Self::known`] counted, all of it or nothing, and no more than `most` points: what is gone, and what
@@ -276,7 +285,7 @@ impl PointTable {
     }
 
     /// Lays the points of a set and the live memories beside the table, in tables that end with the transaction.
-    async fn lay_out(&mut self, set: &SetTable, meter: &Meter) -> Result<(), ServerError> {
+    pub(super) async fn lay_out(&mut self, set: &SetTable, meter: &Meter) -> Result<(), ServerError> {
         let script = set.folder.join(DDL);
         let text = tokio::fs::read_to_string(&script).await;
         let text = text.map_err(|error| ServerError::Away(format!("{}: {error}", script.display())))?;
@@ -288,7 +297,11 @@ impl PointTable {
         self.pour(&set.folder.join(&set.file), set.rows, meter).await?;
         self.run("CREATE TEMPORARY TABLE memorybank_live (id uuid PRIMARY KEY, md5 text) ON COMMIT DROP").await?;
         pour(&mut self.session, "pg_temp.memorybank_live (id, md5)", &set.live, meter).await?;
-        self.run("ANALYZE pg_temp.memorybank_live").await
+        self.run("ANALYZE pg_temp.memorybank_live").await?;
+        let Some(dead) = &set.dead else { return Ok(()) };
+        self.run("CREATE TEMPORARY TABLE memorybank_dead (id uuid) ON COMMIT DROP").await?;
+        pour(&mut self.session, "pg_temp.memorybank_dead (id)", dead, meter).await?;
+        self.run("CREATE INDEX ON pg_temp.memorybank_dead (id); ANALYZE pg_temp.memorybank_dead").await
     }
 
     async fn pour(&mut self, from: &Path, rows: u64, meter: &Meter) -> Result<(), ServerError> {
@@ -302,20 +315,21 @@ impl PointTable {
         self.run("ANALYZE pg_temp.memorybank_set").await
     }
 
-    async fn count(&mut self, from: &str) -> Result<u64, ServerError> {
+    pub(super) async fn count(&mut self, from: &str) -> Result<u64, ServerError> {
         let rows = self.session.ask(&format!("SELECT count(*)::int8 {from}"), None).await;
         let count = rows.and_then(|rows| rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get::<i64, _>(0));
         count.map(i64::unsigned_abs).map_err(|error| ServerError::of(&error, "the points", &self.session.place))
     }
 
-    async fn run(&mut self, statement: &str) -> Result<(), ServerError> {
+    pub(super) async fn run(&mut self, statement: &str) -> Result<(), ServerError> {
         let ran = self.session.run(statement).await;
         ran.map_err(|error| ServerError::of(&error, "the table of the points", &self.session.place))
     }
 }
 
-/// Writes the live memories of a bank to a file, with the MD5 of their texts: it does not grow in memory.
-pub async fn write_live(side: Option<&SqlSide>, to: &Path) -> Result<(), String> {
+/// Writes the live memories of a bank to a file, with the MD5 of their texts, or `all` memories, of which the deleted ones
+/// have none: memory does not grow with them.
+pub async fn write_live(side: Option<&SqlSide>, all: bool, to: &Path) -> Result<(), String> {
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(at(to))?;
     let mut into = Encoder::new(BufWriter::new(file), 1).map_err(at(to))?;
     if let Some(side) = side {
@@ -325,11 +339,15 @@ pub async fn write_live(side: Option<&SqlSide>, to: &Path) -> Result<(), String>
             if page.is_empty() {
                 break;
             }
-            for row in page.iter().filter(|row| row.state == State::Live) {
-                if let Some(md5) = row.md5 {
-                    let (id, md5) = (PointId::Uuid(row.id), u128::from_be_bytes(md5));
-                    writeln!(into, "{id}\t{md5:032x}").map_err(at(to))?;
+            for row in page {
+                let id = PointId::Uuid(row.id);
+                let stays = row.state == State::Live || all && row.state != State::Deleted;
+                match row.md5.filter(|_| stays) {
+                    Some(md5) => writeln!(into, "{id}\t{:032x}", u128::from_be_bytes(md5)),
+                    None if all => writeln!(into, "{id}\t\\N"),
+                    None => Ok(()),
                 }
+                .map_err(at(to))?;
             }
         }
         rows.close().await;
@@ -337,6 +355,6 @@ pub async fn write_live(side: Option<&SqlSide>, to: &Path) -> Result<(), String>
     into.finish().and_then(|mut buffer| buffer.flush()).map_err(at(to))
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> String + '_ {
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> String + '_ {
     move |error| format!("{}: {error}", path.display())
 }
