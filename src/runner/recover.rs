@@ -204,7 +204,10 @@ impl<E: Exchange> Runner<E> {
         Err(match back {
             Ok(()) => format!("rolled back, the bank is as it was: {why}"),
             Err(stuck) => {
-                format!("{why}; and the bank could not be put back as it was: {stuck}. {kept} has what it was")
+                format!(
+                    "{why}; and the bank could not be put back as it was: {stuck}. {kept} has what it was: once all of \
+                     that is seen to, remove journal.json there"
+                )
             }
         })
     }
@@ -320,7 +323,8 @@ impl<E: Exchange> Runner<E> {
             self.roll_back(spec, &mut quarantine, client).await.map_err(|stuck| {
                 let kept = quarantine.folder().display();
                 format!(
-                    "what run {run} left in the middle could not be rolled back: {stuck}. {kept} has what the bank was"
+                    "what run {run} left in the middle could not be rolled back: {stuck}. {kept} has what the bank was: \
+                     once all of that is seen to, remove journal.json there"
                 )
             })?;
             told.push("what this run left in the middle was rolled back first".to_owned());

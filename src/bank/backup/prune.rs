@@ -53,19 +53,15 @@ fn locked(
     repository.clean()?;
     let mut sets = Vec::new();
     let (mut lacks, mut torn) = (Vec::new(), Vec::new());
-    // From the newest on, until one is whole: it is the one that never goes.
-    let mut whole = false;
-    for name in repository.sets()?.into_iter().rev() {
+    for name in repository.sets()? {
         meter.check()?;
         let mut found = verified(repository, &name, known)?;
-        if let Some(manifest) = found.as_ref().filter(|_| !whole) {
-            if let Some(lack) = repository.set(&name).lack(&manifest.parts)? {
-                lacks.push(format!("set {name}, which was verified, {lack}"));
-                torn.push(name.clone());
-                found = None;
-            } else {
-                whole = true;
-            }
+        if let Some(manifest) = &found
+            && let Some(lack) = repository.set(&name).lack(&manifest.parts)?
+        {
+            lacks.push(format!("set {name}, which was verified, {lack}"));
+            torn.push(name.clone());
+            found = None;
         }
         sets.push(Standing { name, verified: found.is_some() });
     }

@@ -107,12 +107,7 @@ fn options(url: &str, statement_timeout: &'static str) -> Option<PgConnectOption
     Some(
         options
             .application_name("memorybank")
-            .options([
-                ("statement_timeout", statement_timeout),
-                ("default_transaction_read_only", "on"),
-                // Rows that the user may not see are an error, and not left out.
-                ("row_security", "off"),
-            ])
+            .options([("statement_timeout", statement_timeout), ("default_transaction_read_only", "on")])
             .disable_statement_logging(),
     )
 }

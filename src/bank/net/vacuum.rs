@@ -34,7 +34,7 @@ const HOLDERS: &str = "SELECT ((SELECT count(*) FROM pg_catalog.pg_stat_activity
 const CANCEL: &str = "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
     WHERE pid = $1 AND usename = session_user AND application_name = 'memorybank' AND query LIKE 'VACUUM %'";
 /// How long a short answer may take.
-const SHORTLY: Duration = Duration::from_secs(5);
+const SHORTLY: Duration = Duration::from_mins(1);
 
 /// Vacuums tables, named with their schemas and quoted, outside of any transaction, once nobody sees rows any more that were
 /// removed from them before; where it is to stop, on the server too. The error says, for people, what of it could not be done.
@@ -44,7 +44,8 @@ pub(in crate::bank) async fn vacuum(
     tables: &[String],
     meter: &Meter,
 ) -> Result<(), String> {
-    let (newest, session) = begin(connection).await.map_err(|error| told(&error, place))?;
+    let begun = meter.unless_cancelled(begin(connection)).await.map_err(|cancelled| cancelled.to_string())?;
+    let (newest, session) = begun.map_err(|error| told(&error, place))?;
     match meter.unless_cancelled(each(connection, place, tables, newest)).await {
         Ok(done) => done,
         Err(cancelled) => {

@@ -73,8 +73,13 @@ pub(super) async fn samples(session: &mut Session) -> Vec<Sample> {
         "SELECT count(*)::int8 FROM {}.memories WHERE state::text IN ('active', 'paused', 'archived')",
         quoted(&session.schema)
     );
+    let mut asked = vec![("database_size_bytes", SIZE)];
+    // A count without the rows that a policy hides is none.
+    if session.see_all().await.is_ok() {
+        asked.push(("memories", memories.as_str()));
+    }
     let mut samples = Vec::new();
-    for (metric, question) in [("database_size_bytes", SIZE), ("memories", memories.as_str())] {
+    for (metric, question) in asked {
         #[allow(clippy::cast_precision_loss)] // A gauge; exact up to 2^53.
         if let Ok(value) = number(session, question).await {
             samples.push(Sample { metric: metric.to_owned(), value: value as f64 });

@@ -53,7 +53,6 @@ pub async fn check_postgres<S: Secrets>(
     let work = async {
         let url = held.text(&endpoint.url).await.map_err(|lack| lack.message)?;
         let mut session = Session::open(&url, &endpoint.schema).await?;
-        session.see_all().await?;
         let observed = observe(&mut session, level).await;
         let samples = catalogue::samples(&mut session).await;
         session.close().await;

@@ -14,9 +14,9 @@ const STATEMENT: &str = "15min";
 const SILENCE: Duration = Duration::from_mins(16);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Whether no rows are left out for want of a right.
-const SEES_ALL: &str = "SELECT pg_catalog.current_setting('row_security') = 'off' OR NOT EXISTS ( \
-    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+/// Whether no policy of a table lets rows be left out. It is asked for: what a session sets stays in the pool that lent it.
+const SEES_ALL: &str = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c \
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid))";
 
 /// One session with the server, which reads unless a transaction says otherwise, and the schema that is looked at.
@@ -46,8 +46,7 @@ impl Session {
         }
     }
 
-    /// Makes it an error that rows could be left out which the user may not see. The log-in asks for that; a pool may pass over
-    /// what a log-in asks.
+    /// Makes it an error that rows could be left out which the user may not see.
     pub async fn see_all(&mut self) -> Answer<()> {
         let rows = self.ask(SEES_ALL).await?;
         match rows.first().and_then(|row| row.try_get(0).ok()) {

@@ -14,4 +14,4 @@ pub use plan::{CollectionKnown, DatabaseKnown, Known, Loss, Planned, Salvaged, c
 pub use point::{MemoryText, hashed};
 pub use points::{Model, PointsKnown, Repair};
 pub use restored::{Found, differs, excess};
-pub use server::{Beside, Gone, TableKnown, Told};
+pub use server::{Beside, Gone, TableKnown};

@@ -353,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::recovery::{Gone, Model, Told};
+    use crate::engine::recovery::{Gone, Model};
 
     fn event(check: &str, component: &str, object: &str, kind: CorruptionType) -> CorruptionEvent {
         CorruptionEvent {
@@ -444,8 +444,7 @@ mod tests {
             younger,
             younger_rows,
         });
-        let told = prop::sample::select(vec![Told::Nothing, Told::History, Told::Rows]);
-        let gone = (told, 0..3_u64).prop_map(|(told, rowless)| Gone { rowless, told, ..Gone::default() });
+        let gone = (any::<bool>(), 0..3_u64).prop_map(|(rows, rowless)| Gone { rowless, rows, ..Gone::default() });
         let table = (0..3_u64, 0..9_u64, prop::option::of(gone));
         let table = table.prop_map(|(changed, missing, gone)| TableKnown { changed, missing, gone });
         let store = prop_oneof![
@@ -488,10 +487,8 @@ mod tests {
                     RepairAction::RestoreCollection => match (known.collection, &known.table) {
                         (Some(facts), _) => prop_assert_eq!(step.lossless, !facts.there || facts.younger == Some(0)),
                         (None, Some(Ok(table))) => {
-                            let sure = |gone: &Gone| {
-                                gone.told == Told::History || gone.told == Told::Rows && gone.rowless == 0
-                            };
-                            let right = table.gone.as_ref().is_none_or(|gone| step.lossless == sure(gone));
+                            let sure = |gone: &Gone| step.lossless == (gone.rows && gone.rowless == 0);
+                            let right = table.gone.as_ref().is_none_or(sure);
                             prop_assert!(right, "{:?}", step);
                         }
                         _ => panic!("{step:?}"),

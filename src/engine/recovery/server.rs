@@ -23,24 +23,12 @@ pub struct Gone {
     pub points: u64,
     /// Of those that come back, how many have no row now and had none in the set.
     pub rowless: u64,
-    /// What tells which memories were deleted since the set was made.
-    pub told: Told,
+    /// Whether the bank has rows, which tell what memories were deleted since the set was made.
+    pub rows: bool,
     /// An extension that the table needs is gone, too, and is made.
     pub extension: bool,
     /// Tables of the same name in other schemas, as words.
     pub elsewhere: Option<String>,
-}
-
-/// What tells which memories were deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Told {
-    /// The bank has neither rows nor a history.
-    #[default]
-    Nothing,
-    /// mem0's history alone.
-    History,
-    /// The rows.
-    Rows,
 }
 
 /// What a set has of a database that can be restored beside the living one.
@@ -90,15 +78,16 @@ impl Gone {
     /// by it, and where the table is not somewhere else.
     fn step(&self, missing: u64) -> RecoveryStep {
         let mut doubts = Vec::new();
-        match (self.told, self.rowless) {
-            (Told::Nothing, _) => {
-                doubts.push("what was deleted since the set was made comes back, for nothing tells what".to_owned());
-            }
-            (Told::Rows, 1..) => doubts.push(format!(
+        match (self.rows, self.rowless) {
+            (false, _) => doubts.push(
+                "without rows what was deleted since the set was made comes back, but for what mem0's history tells"
+                    .to_owned(),
+            ),
+            (true, 1..) => doubts.push(format!(
                 "{} of them had no row in the set either: what was removed of these since comes back",
                 self.rowless
             )),
-            _ => {}
+            (true, 0) => {}
         }
         if self.extension {
             doubts.push(
@@ -248,7 +237,7 @@ mod tests {
             let points = Some(Err(table.as_ref().err().cloned().unwrap_or_else(|| "later".to_owned())));
             Known { set: Some("set".to_owned()), table: Some(table), points, ..Known::default() }
         };
-        let sure = Gone { points: 9, told: Told::Rows, ..Gone::default() };
+        let sure = Gone { points: 9, rows: true, ..Gone::default() };
         for (missing, cures) in [(0, vec![(0, 0)]), (7, vec![(0, 0), (1, 0)])] {
             let planned = plan(&events, &known(Ok(TableKnown { changed: 0, missing, gone: Some(sure.clone()) })));
             let steps: Vec<_> =
@@ -264,11 +253,10 @@ mod tests {
 
     #[test]
     fn a_table_that_may_bring_back_what_was_deleted_or_moved_is_not_lossless() {
-        let sure = Gone { points: 9, told: Told::Rows, ..Gone::default() };
+        let sure = Gone { points: 9, rows: true, ..Gone::default() };
         for (gone, doubt) in [
             (sure.clone(), None),
-            (Gone { told: Told::History, rowless: 7, ..sure.clone() }, None),
-            (Gone { told: Told::Nothing, rowless: 7, ..sure.clone() }, Some("nothing tells what")),
+            (Gone { rows: false, rowless: 7, ..sure.clone() }, Some("without rows what was deleted")),
             (Gone { rowless: 2, ..sure.clone() }, Some("2 of them had no row in the set either")),
             (Gone { extension: true, ..sure.clone() }, Some("an extension that it needs is gone")),
             (Gone { elsewhere: Some("old.points".to_owned()), ..sure }, Some("the database has old.points")),

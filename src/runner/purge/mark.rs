@@ -48,12 +48,11 @@ impl Mark {
         }
         // A line that was not written to its end is of something that was not removed.
         let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
-        mark.memories = text.trim().is_empty() || text.lines().any(|line| !["", ACCESSES].contains(&line));
         for line in text.lines() {
             match line.len() {
                 32 => mark.ids.extend(u128::from_str_radix(line, 16)),
                 64 => mark.texts.extend(line.parse::<Digest>()),
-                _ => {}
+                _ => mark.memories |= line == MEMORIES,
             }
         }
         Ok(mark)

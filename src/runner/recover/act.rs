@@ -312,14 +312,20 @@ impl<E: Exchange> Runner<E> {
         quarantine: &mut Quarantine,
         client: Option<&Client>,
     ) -> Result<(), String> {
-        let mut stuck = Vec::new();
-        for kept in quarantine.journal.kept.iter().rev() {
-            stuck.extend(self.put_back(spec, kept, quarantine, client).await.err());
+        let begun = quarantine.journal.begun;
+        let (mut left, mut stuck) = (Vec::new(), Vec::new());
+        for kept in quarantine.journal.kept.clone().into_iter().rev() {
+            if let Err(why) = self.put_back(spec, &kept, quarantine, client).await {
+                left.insert(0, kept);
+                stuck.push(why);
+            }
         }
         if !stuck.is_empty() {
+            // What was put back is not put back once more, over what the bank wrote since.
+            quarantine.journal.kept = left;
+            stuck.extend(quarantine.enter(Phase::Working, begun).err().map(|error| error.to_string()));
             return Err(stuck.join("; "));
         }
-        let begun = quarantine.journal.begun;
         quarantine.enter(Phase::RolledBack, begun).map_err(|error| error.to_string())
     }
 
@@ -350,9 +356,13 @@ impl<E: Exchange> Runner<E> {
             }
             Kept::Files { place, folder, files } => {
                 let root = self.places.volume(&place.volume)?.join(&place.path);
+                let mut stuck = Vec::new();
                 for (number, (path, there)) in files.iter().enumerate() {
                     let from = there.then(|| quarantine.file(folder, number));
-                    put_file_back(&root, path, from.as_deref()).map_err(|error| error.to_string())?;
+                    stuck.extend(put_file_back(&root, path, from.as_deref()).err().map(|error| error.to_string()));
+                }
+                if !stuck.is_empty() {
+                    return Err(stuck.join("; "));
                 }
             }
             Kept::Collection { name, snapshot } => {

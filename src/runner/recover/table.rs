@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::engine::backup::postgres_folder;
 use crate::engine::integrity::vectors::VECTORS;
-use crate::engine::recovery::{TableKnown, Told};
+use crate::engine::recovery::TableKnown;
 use crate::runner::copies::{Copies, DATABASE, blocking};
 use crate::runner::{Exchange, Runner};
 
@@ -167,11 +167,6 @@ impl<E: Exchange> Runner<E> {
         if spec.bank.history.is_some() && history.is_none() {
             return Ok(Err("mem0's history, which tells what was deleted, cannot be read".to_owned()));
         }
-        let told = match (&side, &history) {
-            (Some(_), _) => Told::Rows,
-            (None, Some(_)) => Told::History,
-            (None, None) => Told::Nothing,
-        };
         let dead = self.places.scratch.join("dead.copy.zst");
         set.dead = Some(dead.clone());
         let shared = Arc::clone(meter);
@@ -188,7 +183,7 @@ impl<E: Exchange> Runner<E> {
             }
             write_live(side.as_ref(), true, &set.live).await?;
             let gone = still_gone(endpoint, (&spec.namespace, &secrets)).await?;
-            gone.known(set, told, meter).await.map_err(|error| error.to_string())
+            gone.known(set, side.is_some(), meter).await.map_err(|error| error.to_string())
         };
         meter.unless_cancelled(looking).await.map_err(|error| error.to_string())
     }

@@ -84,10 +84,9 @@ impl Made {
         session.close().await;
         match gone {
             Ok(None) => Ok(()),
-            Ok(Some(name)) => Err(format!(
-                "somebody wrote to {name} since it was made: it stays as it is. Keep it, or DROP TABLE {name}; then remove \
-                 journal.json"
-            )),
+            Ok(Some(name)) => {
+                Err(format!("somebody wrote to {name} since it was made: it stays. Keep it, or DROP TABLE {name}"))
+            }
             Err(error) => Err(ServerError::of(&error, "the table that was made", &place).to_string()),
         }
     }

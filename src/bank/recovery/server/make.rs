@@ -13,7 +13,7 @@ use crate::bank::net::secret::Held;
 use crate::bank::{Meter, Secrets};
 use crate::domain::PgvectorEndpoint;
 use crate::engine::backup::{DDL, OneTable, Sections};
-use crate::engine::recovery::{Gone, TableKnown, Told};
+use crate::engine::recovery::{Gone, TableKnown};
 
 /// Whatever the bank's sessions find under a name. The catalogue hides nothing of itself from any role.
 const SEEN: &str = "SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1 AND pg_catalog.pg_table_is_visible(c.oid)";
@@ -71,9 +71,9 @@ impl NoTable {
         Ok(true)
     }
 
-    /// What would be in it, where this tells what was deleted. It is made without rows to see whether it can be, and nothing
+    /// What would be in it, of a bank with `rows` or without. It is made without rows to see whether it can be, and nothing
     /// stays of that; what the set has is counted when its name is free again.
-    pub async fn known(mut self, set: &SetTable, told: Told, meter: &Meter) -> Result<TableKnown, ServerError> {
+    pub async fn known(mut self, set: &SetTable, rows: bool, meter: &Meter) -> Result<TableKnown, ServerError> {
         let one = one_of(set).await?;
         let elsewhere = self.elsewhere().await.map_err(ServerError::Away)?;
         let (mut tried, extension) = self.begin(&one).await?;
@@ -92,7 +92,7 @@ impl NoTable {
         let rowless = table.count(&format!("FROM {ROWLESS}")).await?;
         table.run("ROLLBACK").await?;
         table.close().await;
-        let gone = Gone { points: set.rows, rowless, told, extension, elsewhere };
+        let gone = Gone { points: set.rows, rowless, rows, extension, elsewhere };
         Ok(TableKnown { changed: 0, missing, gone: Some(gone) })
     }
 
